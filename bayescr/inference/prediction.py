@@ -1,0 +1,194 @@
+"""What a posterior says about one frame, pixel by pixel.
+
+With weights w drawn from the guide and logits l(w), every pixel has p(w) = sigmoid(l(w)) and
+
+    probability          p   = E_w[p(w)]
+    entropy              H   = H(p)                    total uncertainty, nats
+    expected_entropy     A   = E_w[H(p(w))]            aleatoric: noise in the data
+    mutual_information   I   = H - A >= 0              epistemic: what the model does not know
+    std                  S   = sqrt(Var_w[p(w)])
+
+where H(p) = -p log p - (1 - p) log(1 - p). The sums over draws run in float64; no draw is kept.
+
+References:
+    Houlsby et al., "Bayesian Active Learning for Classification and Preference Learning",
+    arXiv:1112.5745 (the split of the entropy).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from astropy.io import fits
+from astropy.nddata import CCDData, StdDevUncertainty
+from torch.nn.functional import softplus
+
+from bayescr._files import atomic_path
+from bayescr.errors import BayescrError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Prediction", "RunningPrediction"]
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Prediction:
+    """Per-pixel posterior maps of one frame, float32, (H, W) or (C, H, W) for several classes.
+
+    Attributes:
+        probability: Posterior mean probability of the class.
+        logit: log p - log(1 - p), exact where ``probability`` rounds to 0 or 1: rank by this.
+        entropy: Entropy of the mean probability [nat].
+        expected_entropy: Mean entropy of the draws [nat]: the aleatoric part.
+        mutual_information: ``entropy - expected_entropy`` [nat]: the epistemic part.
+        std: Standard deviation of the probability over draws.
+        valid: (H, W) bool, False where the frame had no usable data.
+        num_samples: Number of posterior draws behind the maps.
+        frame: The frame that was predicted, for its header and WCS.
+    """
+
+    probability: Array
+    logit: Array
+    entropy: Array
+    expected_entropy: Array
+    mutual_information: Array
+    std: Array
+    valid: Array
+    num_samples: int
+    frame: CCDData | None = field(default=None, repr=False)
+
+    def mask(self, threshold: float = 0.5) -> Array:
+        """Pixels whose probability exceeds ``threshold``; unusable pixels are never flagged."""
+        if not 0.0 <= threshold <= 1.0:
+            raise BayescrError(f"threshold is {threshold}: expected a probability from 0 to 1")
+        return (self.probability > threshold) & self.valid
+
+    def to_ccddata(self) -> CCDData:
+        """The probability as an astropy frame: std as uncertainty, header and WCS as they came."""
+        frame = self.frame
+        return CCDData(
+            self.probability,
+            unit="",
+            uncertainty=StdDevUncertainty(self.std),
+            mask=np.broadcast_to(~self.valid, self.probability.shape).copy(),
+            wcs=None if frame is None else frame.wcs,
+            meta=None if frame is None else frame.header.copy(),
+        )
+
+    def to_hdus(self, *, threshold: float = 0.5, extver: int = 1) -> list[fits.ImageHDU]:
+        """The extensions PROB, ENTROPY, MUTUAL_INFORMATION (float32) and CRMASK (uint8)."""
+        wcs = None if self.frame is None else self.frame.wcs
+        header = fits.Header() if wcs is None else wcs.to_header(relax=True)
+        header["BCRNSAMP"] = (self.num_samples, "posterior draws behind the maps")
+        planes = {
+            "PROB": (self.probability, "cosmic-ray probability"),
+            "ENTROPY": (self.entropy, "entropy of the mean probability [nat]"),
+            "MUTUAL_INFORMATION": (self.mutual_information, "epistemic part of the entropy [nat]"),
+            "CRMASK": (self.mask(threshold).astype(np.uint8), "1 where PROB > BCRTHRES"),
+        }
+        hdus = []
+        for name, (plane, comment) in planes.items():
+            hdu = fits.ImageHDU(plane, header=header, name=name, ver=extver)
+            hdu.header.set("EXTNAME", name, comment)
+            if name == "CRMASK":
+                hdu.header["BCRTHRES"] = (threshold, "probability threshold")
+            hdus.append(hdu)
+        return hdus
+
+    def write(
+        self, path: str | Path, *, threshold: float = 0.5, overwrite: bool = False
+    ) -> None:
+        """Write the frame (as SCI, with its header) and the maps to a FITS file, atomically.
+
+        Args:
+            path: The file to write; ``.fits.gz`` compresses it.
+            threshold: Probability above which a pixel is set in CRMASK.
+            overwrite: Whether an existing file may be replaced.
+        """
+        hdus: list[Any] = [fits.PrimaryHDU()]
+        if self.frame is not None:
+            science = fits.ImageHDU(self.frame.data, header=self.frame.header, name="SCI")
+            science.header["BUNIT"] = self.frame.unit.to_string()
+            hdus.append(science)
+        hdus += self.to_hdus(threshold=threshold)
+        with atomic_path(path, overwrite=overwrite) as temporary:
+            fits.HDUList(hdus).writeto(temporary)
+
+    def plot(self, *, threshold: float = 0.5) -> Figure:
+        """Draw the image, the probability and the two parts of its entropy side by side."""
+        from bayescr.inference._maps import plot_maps
+
+        return plot_maps(self, threshold=threshold)
+
+
+class RunningPrediction:
+    """Sums over posterior draws, from which the maps follow; memory does not grow with draws.
+
+    Example:
+        >>> running = RunningPrediction()
+        >>> for _ in range(4):
+        ...     running.add(torch.zeros(1, 8, 8))
+        >>> float(running.result().probability[0, 0])
+        0.5
+    """
+
+    def __init__(self) -> None:
+        self.num_samples = 0
+        self._sums: dict[str, torch.Tensor] = {}
+
+    def add(self, logits: torch.Tensor) -> None:
+        """Add one draw's logits, (C, H, W)."""
+        logits = logits.detach().double()
+        p, q = torch.sigmoid(logits), torch.sigmoid(-logits)
+        entropy = p * softplus(-logits) + q * softplus(logits)
+        if not self._sums:
+            self._reference = p  # variance about the first draw: no cancellation where p is tiny
+            names = ("p", "q", "entropy", "deviation", "squared_deviation")
+            self._sums = {name: torch.zeros_like(p) for name in names}
+        deviation = p - self._reference
+        terms = (p, q, entropy, deviation, deviation.square())
+        for total, term in zip(self._sums.values(), terms, strict=True):
+            total += term
+        self.num_samples += 1
+
+    def result(self, valid: Array | None = None, frame: CCDData | None = None) -> Prediction:
+        """The maps of the draws added so far.
+
+        Args:
+            valid: (H, W) bool, True where the frame had usable data; default everywhere.
+            frame: The frame, for its header and WCS.
+        """
+        if not self.num_samples:
+            raise BayescrError("no posterior draw was added: num_samples must be at least 1")
+        mean = {name: total / self.num_samples for name, total in self._sums.items()}
+        logit = mean["p"].log() - mean["q"].log()
+        entropy = -torch.xlogy(mean["p"], mean["p"]) - torch.xlogy(mean["q"], mean["q"])
+        information = (entropy - mean["entropy"]).clamp(min=0.0)
+        variance = (mean["squared_deviation"] - mean["deviation"].square()).clamp(min=0.0)
+        maps = {
+            "probability": mean["p"],
+            "logit": logit,
+            "entropy": entropy,
+            "expected_entropy": mean["entropy"],
+            "mutual_information": information,
+            "std": variance.sqrt(),
+        }
+        height, width = logit.shape[-2:]
+        return Prediction(
+            **{name: _to_numpy(value) for name, value in maps.items()},
+            valid=np.ones((height, width), bool) if valid is None else valid.reshape(height, width),
+            num_samples=self.num_samples,
+            frame=frame,
+        )
+
+
+def _to_numpy(value: torch.Tensor) -> Array:
+    """(1, H, W) -> (H, W), (C, H, W) as it is."""
+    return (value[0] if len(value) == 1 else value).float().cpu().numpy()
