@@ -53,8 +53,10 @@ def resolve(name: str, family: Mapping[str, Any], *, kind: str) -> Any:
     if not colon:
         raise unknown_name(kind, name, family)
     try:
-        module = _module_from_file(Path(source)) if source.endswith(".py") else (
-            importlib.import_module(source)
+        module = (
+            _module_from_file(Path(source))
+            if source.endswith(".py")
+            else (importlib.import_module(source))
         )
         return getattr(module, attribute)
     except (ImportError, OSError, AttributeError) as error:

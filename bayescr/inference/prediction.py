@@ -102,9 +102,7 @@ class Prediction:
             hdus.append(hdu)
         return hdus
 
-    def write(
-        self, path: str | Path, *, threshold: float = 0.5, overwrite: bool = False
-    ) -> None:
+    def write(self, path: str | Path, *, threshold: float = 0.5, overwrite: bool = False) -> None:
         """Write the frame (as SCI, with its header) and the maps to a FITS file, atomically.
 
         Args:

@@ -1,0 +1,46 @@
+"""Progress bars for long work."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Protocol
+
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+__all__ = ["Advance", "track"]
+
+
+class Advance(Protocol):
+    """Moves a bar on and says what there is to say."""
+
+    def __call__(self, steps: int = 1, status: str = "") -> None:
+        """Advance by ``steps`` and show ``status``."""
+
+
+@contextlib.contextmanager
+def track(description: str, total: int, *, show: bool) -> Iterator[Advance]:
+    """Show a bar on standard error while the block runs; with ``show=False`` do nothing."""
+    if not show:
+        yield lambda steps=1, status="": None
+        return
+    from rich.console import Console
+
+    columns = (
+        TextColumn("{task.description:<24}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[status]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(description, total=total, status="")
+        yield lambda steps=1, status="": bar.update(task, advance=steps, status=status)

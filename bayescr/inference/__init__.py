@@ -1,0 +1,17 @@
+"""From model and data to posterior maps: guides, SVI, annealing, prediction, saved posteriors."""
+
+from bayescr.inference import annealing, guides
+from bayescr.inference.elbo import AnnealedELBO
+from bayescr.inference.posterior import Posterior
+from bayescr.inference.prediction import Prediction, RunningPrediction
+from bayescr.inference.svi import fit
+
+__all__ = [
+    "AnnealedELBO",
+    "Posterior",
+    "Prediction",
+    "RunningPrediction",
+    "annealing",
+    "fit",
+    "guides",
+]

@@ -1,0 +1,80 @@
+"""Running models and guides without leaving a trace in Pyro's global parameter store."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import pyro
+import torch
+from pyro import poutine
+from pyro.distributions import Delta
+from pyro.infer.autoguide.initialization import init_to_value
+from torch import Tensor
+
+from bayescr.inference.guides import GuideFactory
+from bayescr.models import BayesianSegmenter
+
+__all__ = ["build_guide", "draw_latents", "example_batch", "local_parameters"]
+
+
+@contextlib.contextmanager
+def local_parameters() -> Iterator[None]:
+    """Keep parameters in their modules: guides with equal site names must not share tensors."""
+    with pyro.settings.context(module_local_params=True), pyro.validation_enabled(False):
+        yield
+
+
+def example_batch(model: BayesianSegmenter, in_channels: int) -> tuple[Tensor, Tensor]:
+    """The smallest batch a model can be traced with: one blank image and its labels."""
+    device = next(iter(model.random_weights.values())).device
+    image = torch.zeros(1, in_channels, 32, 32, device=device)
+    with torch.no_grad():
+        target = torch.zeros_like(model.net(image))
+    return image, target
+
+
+def build_guide(factory: GuideFactory, model: BayesianSegmenter, *, in_channels: int) -> Any:
+    """Make a guide, have it start at the model's weights, and make its lazy parameters.
+
+    Pyro's autoguides take their start from ``init_loc_fn``; where a factory has that argument
+    and it was not chosen, it is the model's own weights.
+    """
+    if "init_loc_fn" in _free_arguments(factory):
+        values = {name: weight.detach().clone() for name, weight in model.random_weights.items()}
+        factory = functools.partial(factory, init_loc_fn=init_to_value(values=values))
+    was_training = model.training
+    with local_parameters():
+        guide = factory(model)
+        # Autoguides run the model on prior draws here: statistics of the net must not see them.
+        model.eval()
+        guide(*example_batch(model, in_channels))
+        model.train(was_training)
+    return guide
+
+
+def draw_latents(guide: Any) -> tuple[dict[str, Tensor], bool]:
+    """One draw of every latent, and whether each further draw would be the same."""
+    with torch.no_grad(), local_parameters():
+        trace = poutine.trace(guide).get_trace()
+    sites = {
+        name: site
+        for name, site in trace.nodes.items()
+        if site["type"] == "sample" and not site["is_observed"]
+    }
+    auxiliary = {name for name, site in sites.items() if site["infer"].get("is_auxiliary")}
+    latents = {name: site["value"] for name, site in sites.items() if name not in auxiliary}
+    is_point = not auxiliary and all(isinstance(site["fn"], Delta) for site in sites.values())
+    return latents, is_point
+
+
+def _free_arguments(factory: GuideFactory) -> set[str]:
+    try:
+        parameters = set(inspect.signature(factory).parameters)
+    except (TypeError, ValueError):
+        return set()
+    chosen = factory.keywords if isinstance(factory, functools.partial) else {}
+    return parameters - set(chosen)
