@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any
 
 import bayescr
-from bayescr.evaluation.streaming import Observed, Scored
+from bayescr.evaluation.records import Observed, Scored
 
 __all__ = ["to_arviz", "write_arviz"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import bayescr
-from bayescr.evaluation.streaming import Observed, Scored
+from bayescr.evaluation.records import Observed, Scored
 
 __all__ = ["make_manifest"]
 

@@ -19,15 +19,9 @@ from bayescr.evaluation.arviz_export import to_arviz, write_arviz
 from bayescr.evaluation.calibration import reliability_curve
 from bayescr.evaluation.figures import plot_reliability, plot_risk_coverage
 from bayescr.evaluation.manifest import make_manifest
+from bayescr.evaluation.records import Observed, Pixels, Scored
 from bayescr.evaluation.scores import base_rate
-from bayescr.evaluation.streaming import (
-    DatasetLike,
-    Observed,
-    Pixels,
-    PosteriorLike,
-    Scored,
-    stream,
-)
+from bayescr.evaluation.streaming import DatasetLike, PosteriorLike, stream
 from bayescr.evaluation.table import BASE_RATE, label, make_table, to_markdown
 
 if TYPE_CHECKING:

@@ -16,8 +16,6 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -27,11 +25,10 @@ from torch.nn.functional import softplus
 from bayescr._names import unknown_name
 from bayescr.errors import BayescrError
 from bayescr.evaluation._arrays import Array
-from bayescr.evaluation.detection import RocCurve, roc_curve
-from bayescr.evaluation.selective import RiskCoverageCurve, risk_coverage
+from bayescr.evaluation.records import Observed, Scored, fraction
 from bayescr.inference.prediction import RunningPrediction
 
-__all__ = ["DatasetLike", "Observed", "Pixels", "PosteriorLike", "Scored", "stream"]
+__all__ = ["DatasetLike", "PosteriorLike", "stream"]
 
 
 class PosteriorLike(Protocol):
@@ -69,108 +66,6 @@ class DatasetLike(Protocol):
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Mapping[str, Any]: ...
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Pixels:
-    """The valid pixels a row of the table is computed from; of several classes, all of them.
-
-    Attributes:
-        logit: (N,) logit of the posterior mean probability.
-        target: (N,) bool.
-        mutual_information: (N,) [nat].
-        num_exposures: From how many exposures they come.
-    """
-
-    logit: Array
-    target: Array
-    mutual_information: Array
-    num_exposures: int
-
-    @cached_property
-    def roc(self) -> RocCurve:
-        """Sorted once for all metrics of detection."""
-        return roc_curve(self.logit, self.target)
-
-    @cached_property
-    def risk_coverage(self) -> RiskCoverageCurve:
-        """Sorted once for all metrics of selective prediction."""
-        return risk_coverage(self.logit, self.target)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Observed:
-    """The truth, the same for all posteriors.
-
-    Attributes:
-        exposures: (E,) distinct exposures, in order of their first item.
-        fields: Exposure -> field; empty where the dataset names none.
-        items: Exposure of each item of the dataset.
-        target: Labels of each item's valid pixels, bool.
-        sha256: Of the images, labels and masks, in order.
-    """
-
-    exposures: tuple[str, ...]
-    fields: Mapping[str, str]
-    items: tuple[str, ...]
-    target: tuple[Array, ...]
-    sha256: str
-
-    @property
-    def num_pixels(self) -> Array:
-        """Valid pixels of each exposure, (E,)."""
-        return self._per_exposure([labels.size for labels in self.target])
-
-    @property
-    def positive_fraction(self) -> Array:
-        """Fraction of valid pixels that are positive, (E,); NaN in an exposure without any."""
-        positives = self._per_exposure([int(labels.sum()) for labels in self.target])
-        return _fraction(positives, self.num_pixels)
-
-    def _per_exposure(self, item_counts: Sequence[int]) -> Array:
-        index = {exposure: e for e, exposure in enumerate(self.exposures)}
-        totals = np.zeros(len(self.exposures), dtype=np.int64)
-        np.add.at(totals, [index[item] for item in self.items], item_counts)
-        return totals
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Scored:
-    """What one posterior said about the dataset.
-
-    Attributes:
-        guide: The name of the guide.
-        temperature: Effective temperature: the final weight of the KL.
-        provenance: Where the posterior comes from, JSON-able.
-        logit: Logit of the mean probability of each item's valid pixels, float32.
-        mutual_information: The same for the mutual information [nat].
-        log_likelihood: (S, E) [nat], per draw and exposure.
-        positive_fraction: (S, E) of labels replicated from each draw.
-        draws: Draws of the chosen sites, each (S, *shape).
-    """
-
-    guide: str
-    temperature: float
-    provenance: Mapping[str, Any]
-    logit: tuple[Array, ...]
-    mutual_information: tuple[Array, ...]
-    log_likelihood: Array
-    positive_fraction: Array
-    draws: Mapping[str, Array]
-
-    def pixels(self, observed: Observed, *, field: str | None = None) -> Pixels:
-        """The pixels of one field, or of all exposures."""
-        chosen = [
-            i
-            for i, exposure in enumerate(observed.items)
-            if field is None or observed.fields.get(exposure) == field
-        ]
-        return Pixels(
-            logit=np.concatenate([self.logit[i] for i in chosen]),
-            target=np.concatenate([observed.target[i] for i in chosen]),
-            mutual_information=np.concatenate([self.mutual_information[i] for i in chosen]),
-            num_exposures=len({observed.items[i] for i in chosen}),
-        )
 
 
 def stream(
@@ -278,7 +173,7 @@ class _Stream:
             logit=tuple(self.logit),
             mutual_information=tuple(self.mutual_information),
             log_likelihood=np.stack([self.log_likelihood[e] for e in observed.exposures], axis=1),
-            positive_fraction=_fraction(positives, observed.num_pixels),
+            positive_fraction=fraction(positives, observed.num_pixels),
             draws=draws,
         )
 
@@ -303,7 +198,3 @@ def _draw_sites(
             raise unknown_name(f"site of posterior '{name}'", site, list(known))
     draws = posterior.draw(num_samples, seed=seed, sites=list(sites))
     return {site: draws[site].detach().cpu().numpy() for site in sites}
-
-
-def _fraction(part: Array, whole: Array) -> Array:
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

@@ -16,8 +16,8 @@ import pandas as pd
 
 from bayescr.evaluation._arrays import to_logit
 from bayescr.evaluation.calibration import ece
+from bayescr.evaluation.records import Observed, Pixels, Scored
 from bayescr.evaluation.scores import base_rate, brier, brier_skill, nll
-from bayescr.evaluation.streaming import Observed, Pixels, Scored
 from bayescr.evaluation.uncertainty import mean_entropy, mean_mutual_information
 
 __all__ = ["ALL_FIELDS", "BASE_RATE", "METRICS", "Metric", "label", "make_table", "to_markdown"]

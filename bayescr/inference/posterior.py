@@ -82,12 +82,15 @@ class Posterior:
             seed: Their seed.
             sites: Which latents; default all.
         """
-        draws = list(self._draws(num_samples, seed))
-        chosen = list(draws[0]) if sites is None else sites
-        unknown = [name for name in chosen if name not in draws[0]]
-        if unknown:
-            raise BayescrError(f"no latent '{unknown[0]}': there are {', '.join(draws[0])}")
-        return {name: torch.stack([draw[name] for draw in draws]) for name in chosen}
+        draws: dict[str, list[Tensor]] = {}
+        for latents in self._draws(num_samples, seed):
+            chosen = list(latents) if sites is None else sites
+            unknown = [name for name in chosen if name not in latents]
+            if unknown:
+                raise BayescrError(f"no latent '{unknown[0]}': there are {', '.join(latents)}")
+            for name in chosen:
+                draws.setdefault(name, []).append(latents[name])
+        return {name: torch.stack(values) for name, values in draws.items()}
 
     def median(self) -> dict[str, Tensor]:
         """The centre of the guide, by site: where another fit may start."""

@@ -27,7 +27,7 @@ import bayescr
 from bayescr._device import compute_dtype, find_device
 from bayescr._progress import Advance, track
 from bayescr._random import seeded
-from bayescr.data import PatchDataset
+from bayescr.data import Patch, PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference import annealing
 from bayescr.inference._pyro import build_guide, draw_latents, local_parameters
@@ -37,8 +37,6 @@ from bayescr.inference.posterior import Posterior
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["fit"]
-
-Batch = dict[str, Any]
 
 
 def fit(
@@ -197,7 +195,7 @@ class _Descent:
     def __post_init__(self) -> None:
         order = torch.Generator()
         order.manual_seed(int(torch.randint(2**62, ())))
-        self.loader: DataLoader[Batch] = DataLoader(
+        self.loader: DataLoader[Patch] = DataLoader(
             self.train, batch_size=self.batch_size, shuffle=True, generator=order
         )
         self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
@@ -233,8 +231,9 @@ class _Descent:
             nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
         self.optimiser.param_groups[0]["lr"] = rate
         self.optimiser.step()
-        if hasattr(self.modules["guide"], "on_step"):
-            self.modules["guide"].on_step(step=self.step, fraction=fraction)
+        on_step = getattr(self.modules["guide"], "on_step", None)
+        if on_step is not None:
+            on_step(step=self.step, fraction=fraction)
         _check_finite(loss.item(), self.step, rate)
         return {
             "loss": loss.item(),
@@ -303,7 +302,7 @@ def _validation_nll(
     with seeded(0, device=device):  # the same draws of noise at every epoch: epochs compare
         draws = [draw_latents(guide)[0] for _ in range(num_samples)]
     weights = [{name: draw[name] for name in model.random_weights} for draw in draws]
-    for batch in DataLoader(validation, batch_size=batch_size):  # type: ignore[var-annotated]
+    for batch in DataLoader(validation, batch_size=batch_size):
         image, target, valid = _to(batch, device)
         sign = 2.0 * target - 1.0
         log_p = torch.stack(
@@ -329,7 +328,7 @@ def _census(train: PatchDataset) -> tuple[float, int]:
     return (positive + 0.5) / (count + 1.0), count
 
 
-def _to(batch: Batch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+def _to(batch: Patch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     image = batch["image"].to(device, memory_format=torch.channels_last, non_blocking=True)
     return image, batch["target"].to(device), batch["valid"].to(device)
 

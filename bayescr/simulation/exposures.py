@@ -49,7 +49,8 @@ class SimulatedExposure:
         cosmic_rays: (H, W) bool, the truth defined above.
         charge: (H, W) float32, noiseless electrons of the cosmic rays.
         scene: (H, W) float32, expected electrons without them: sources, sky and dark current.
-        dq: (H, W) int16, Hubble's bits: 4 dead, 16 hot, 256 saturated.
+        dq: (H, W) int16, Hubble's bits: 4 dead, 16 hot, 256 saturated, or
+            on a bleeding trail.
         field: Name of the field.
     """
 
@@ -123,11 +124,10 @@ def simulate_exposure(
     defects = draw_defects(shape, detector, detector_rng)
     scene = canvas.image * defects.sensitivity + defects.dark_current * exposure_time
     charge = cosmic_ray_charge(shape, exposure_time, ray_rng, cosmic_rays=cosmic_rays)
-    collected = bleed(detector_rng.poisson(scene) + charge, detector.full_well)
+    arrived = detector_rng.poisson(scene) + charge
+    collected = bleed(arrived, detector.full_well)
     data = collected + detector_rng.normal(0, detector.read_noise, size=shape)
-    dq = defects.dq | np.where(collected > detector.full_well - 0.5, DQ_SATURATED, 0).astype(
-        np.int16
-    )
+    dq = defects.dq | np.where(collected != arrived, DQ_SATURATED, 0).astype(np.int16)
     noise = np.sqrt(scene + detector.read_noise**2)
 
     header = fits.Header()

@@ -35,14 +35,15 @@ Array = np.ndarray[Any, Any]
 def extragalactic(canvas: Canvas, rng: np.random.Generator) -> None:
     """Paint faint galaxies of all sizes and a few foreground stars.
 
-    Galaxies follow N(m) ~ 10^(0.33 m) to magnitude 27.5, 250 per square arcminute give or take
-    half; their half-light radii shrink from 0.9 arcsec at magnitude 20 to 0.13 at 27. Stars, 5 to
-    40 per square arcminute, follow 10^(0.15 m) from magnitude 15 to 26.
+    Galaxies follow N(m) ~ 10^(0.28 m) to magnitude 27.5, 400 per square arcminute within a factor
+    of two, from blank fields to the outskirts of galaxy clusters; their half-light radii shrink
+    from 0.9 arcsec at magnitude 20 to 0.13 at 27. Stars, 5 to 40 per square arcminute, follow
+    10^(0.15 m) from magnitude 15 to 26.
     """
     margin = 64
-    density = 250 * rng.lognormal(0, 0.4)
+    density = 400 * rng.lognormal(0, 0.5)
     number = rng.poisson(density * canvas.area(margin=margin))
-    magnitude = _power_law_magnitudes(number, rng, slope=0.33, bright=17.0, faint=27.5)
+    magnitude = _power_law_magnitudes(number, rng, slope=0.28, bright=17.0, faint=27.5)
     for x, y, m in zip(*canvas.positions(number, rng, margin=margin), magnitude, strict=True):
         _add_galaxy(canvas, x, y, m, rng)
 

@@ -1,0 +1,57 @@
+"""The picture of a prediction: image, probability and the two parts of its entropy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from bayescr.inference.prediction import Prediction
+
+__all__ = ["plot_maps"]
+
+
+def plot_maps(prediction: Prediction, *, threshold: float = 0.5) -> Figure:
+    """One row a class: image, probability, aleatoric and epistemic uncertainty.
+
+    The two uncertainties share one scale, so that their sizes compare.
+    """
+    classes = np.atleast_3d(prediction.probability.T).T.shape[0]
+    figure = Figure(figsize=(15, 4.1 * classes), layout="constrained")
+    axes = figure.subplots(classes, 4, squeeze=False, sharex=True, sharey=True)
+    for row, (image_axes, *map_axes) in enumerate(axes):
+        aleatoric = _plane(prediction.expected_entropy, row)
+        epistemic = _plane(prediction.mutual_information, row)
+        top = float(max(aleatoric.max(), epistemic.max(), 1e-3))
+        _show_image(image_axes, prediction, _plane(prediction.mask(threshold), row))
+        for axis, plane, title, limit in (
+            (map_axes[0], _plane(prediction.probability, row), "probability", 1.0),
+            (map_axes[1], aleatoric, "aleatoric: expected entropy [nat]", top),
+            (map_axes[2], epistemic, "epistemic: mutual information [nat]", top),
+        ):
+            shown = axis.imshow(
+                plane, origin="lower", cmap="magma", vmin=0.0, vmax=limit, interpolation="none"
+            )
+            axis.set_title(title)
+            figure.colorbar(shown, ax=axis, shrink=0.8)
+    return figure
+
+
+def _plane(maps: np.ndarray[Any, Any], row: int) -> np.ndarray[Any, Any]:
+    return maps if maps.ndim == 2 else maps[row]
+
+
+def _show_image(axis: Any, prediction: Prediction, mask: np.ndarray[Any, Any]) -> None:
+    """The frame on an asinh scale about its sky, with the flagged pixels outlined."""
+    axis.set_title(f"image, {int(mask.sum())} pixels flagged")
+    if prediction.frame is None:
+        axis.imshow(mask, origin="lower", cmap="gray_r", interpolation="none")
+        return
+    data = np.where(prediction.valid, prediction.frame.data, np.nan)
+    low, sky, high = np.nanpercentile(data, [16.0, 50.0, 84.0])
+    shown = np.arcsinh((data - sky) / max(high - low, 1e-6))
+    axis.imshow(shown, origin="lower", cmap="gray", vmin=-1.0, vmax=3.5, interpolation="none")
+    if mask.any():
+        axis.contour(mask, levels=[0.5], colors="#ff5a36", linewidths=0.6)
