@@ -5,9 +5,9 @@ Truth. A pixel is a cosmic-ray pixel when the noiseless charge of the cosmic ray
 
     charge > threshold * sqrt(scene + read_noise^2)
 
-where ``scene`` is the expected charge of sources, sky and dark current. At the default, 1, the
-charge equals the noise: an error as large as the one that the pixel has anyway, so that its mean
-squared error doubles. Fainter charge is better kept than masked.
+where ``scene`` is the expected charge of sources, sky and dark current. At the default, 3, the
+charge would be called a detection if the scene were known. Below it one exposure alone cannot
+tell charge from noise; ``threshold=1`` asks for every pixel whose mean squared error is doubled.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def simulate_exposure(
     band: Band | None = None,
     detector: Detector | None = None,
     cosmic_rays: CosmicRays | None = None,
-    threshold: float = 1.0,
+    threshold: float = 3.0,
 ) -> SimulatedExposure:
     """Simulate one exposure; the same arguments give the same bytes.
 

@@ -63,7 +63,7 @@ def globular_cluster(canvas: Canvas, rng: np.random.Generator) -> None:
     margin = RADIUS
     core = rng.uniform(15, 40) / canvas.pixel_scale
     centre = np.array(canvas.shape[::-1]) / 2 + rng.uniform(-1.4, 1.4, 2) * core
-    number = rng.poisson(0.03 * rng.lognormal(0, 0.5) * canvas.area(margin=margin) * 1.44e6)
+    number = rng.poisson(0.01 * rng.lognormal(0, 0.5) * canvas.area(margin=margin) * 1.44e6)
     x, y = canvas.positions(number, rng, margin=margin)
     radius2 = ((x - centre[0]) ** 2 + (y - centre[1]) ** 2) / core**2
     here = rng.random(number) < 1 / (1 + radius2)
