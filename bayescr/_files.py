@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bayescr.errors import BayescrError
 
-__all__ = ["atomic_path"]
+if TYPE_CHECKING:
+    from astropy.io import fits
+
+__all__ = ["atomic_path", "write_fits"]
 
 
 @contextlib.contextmanager
@@ -47,3 +52,29 @@ def atomic_path(path: str | os.PathLike[str], *, overwrite: bool = True) -> Iter
     finally:
         temporary.unlink(missing_ok=True)
         folder.rmdir()
+
+
+def write_fits(
+    hdus: fits.HDUList,
+    path: str | os.PathLike[str],
+    *,
+    overwrite: bool = False,
+    output_verify: str = "exception",
+) -> None:
+    """Write FITS atomically; ``.gz`` compresses, without the time: same data, same bytes.
+
+    Args:
+        hdus: What to write.
+        path: The file.
+        overwrite: Whether an existing file may be replaced.
+        output_verify: As in `astropy.io.fits.HDUList.writeto`.
+    """
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        if temporary.suffix != ".gz":
+            hdus.writeto(temporary, output_verify=output_verify)
+            return
+        with (
+            temporary.open("wb") as file,
+            gzip.GzipFile(filename="", mode="wb", fileobj=file, mtime=0) as stream,
+        ):
+            hdus.writeto(stream, output_verify=output_verify)

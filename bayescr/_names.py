@@ -59,7 +59,7 @@ def resolve(name: str, family: Mapping[str, Any], *, kind: str) -> Any:
             else (importlib.import_module(source))
         )
         return getattr(module, attribute)
-    except (ImportError, OSError, AttributeError) as error:
+    except Exception as error:  # importing the user's own code may raise anything
         raise BayescrError(
             f"cannot load {kind} '{name}': {error}; expected 'package.module:attribute' or "
             "'file.py:attribute'"

@@ -8,12 +8,17 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from bayescr.errors import BayescrError
+
 __all__ = ["seeded"]
 
 
 @contextlib.contextmanager
 def seeded(*seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
     """Run a block with torch's generators seeded by a tuple of numbers, then put them back.
+
+    Raises:
+        BayescrError: For a negative seed.
 
     Example:
         >>> with seeded(0, 3):
@@ -23,6 +28,8 @@ def seeded(*seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
         >>> bool(a == b)
         True
     """
+    if min(seed) < 0:
+        raise BayescrError(f"seed is {min(seed)}: expected a whole number from 0 up")
     device = torch.device(device)
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):

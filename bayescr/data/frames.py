@@ -124,6 +124,9 @@ def read_frame(
 def read_truth(path: PathLike, *, extension: Extension = "CRMASK", shape: Sequence[int]) -> Array:
     """Read a truth mask, True where a cosmic ray hit.
 
+    A plane that a prediction wrote is no truth: where one took its place, the truth is read from
+    ``CRMASK_INPUT``, the name that the prediction gave it.
+
     Args:
         path: The file.
         extension: The extension that holds the mask; any value but zero is True.
@@ -136,7 +139,10 @@ def read_truth(path: PathLike, *, extension: Extension = "CRMASK", shape: Sequen
         BayescrError: If the file cannot be read, has no such extension, or the mask another shape.
     """
     with opened(path) as hdus:
-        truth = pixels(find(hdus, extension, path=path), path=path)
+        mask = find(hdus, extension, path=path)
+        if "BCRNSAMP" in mask.header:
+            mask = find(hdus, "CRMASK_INPUT", path=path)
+        truth = pixels(mask, path=path)
     if truth.shape != tuple(shape):
         raise BayescrError(
             f"truth {extension!r} of '{path}' has shape {truth.shape} but its frame "

@@ -53,5 +53,5 @@ def _show_image(axis: Any, prediction: Prediction, mask: np.ndarray[Any, Any]) -
     low, sky, high = np.nanpercentile(data, [16.0, 50.0, 84.0])
     shown = np.arcsinh((data - sky) / max(high - low, 1e-6))
     axis.imshow(shown, origin="lower", cmap="gray", vmin=-1.0, vmax=3.5, interpolation="none")
-    if mask.any():
+    if mask.any() and not mask.all():
         axis.contour(mask, levels=[0.5], colors="#ff5a36", linewidths=0.6)

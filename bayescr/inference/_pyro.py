@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import inspect
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pyro.distributions import Delta
 from pyro.infer.autoguide.initialization import init_to_value
 from torch import Tensor
 
+from bayescr.errors import BayescrError
 from bayescr.inference.guides import GuideFactory
 from bayescr.models import BayesianSegmenter
 
@@ -43,6 +45,10 @@ def build_guide(factory: GuideFactory, model: BayesianSegmenter, *, in_channels:
     Pyro's autoguides take their start from ``init_loc_fn``; where a factory has that argument
     and it was not chosen, it is the model's own weights.
     """
+    if isinstance(factory, type) and dataclasses.is_dataclass(factory):
+        raise BayescrError(
+            f"guide is the class {factory.__name__}: give its settings too, {factory.__name__}()"
+        )
     if "init_loc_fn" in _free_arguments(factory):
         values = {name: weight.detach().clone() for name, weight in model.random_weights.items()}
         factory = functools.partial(factory, init_loc_fn=init_to_value(values=values))

@@ -57,12 +57,8 @@ def sigmoid(*, warmup: float = 0.3, final: float = 1.0, steepness: float = 10.0)
     """From 0 to ``final`` along a logistic curve, rescaled to start at 0 and end at ``final``."""
     if not steepness > 0:
         raise BayescrError(f"sigmoid steepness is {steepness}: expected a number above 0")
-    low = 1.0 / (1.0 + math.exp(steepness / 2))
-    return _ramp(
-        lambda x: (1.0 / (1.0 + math.exp(steepness * (0.5 - x))) - low) / (1.0 - 2.0 * low),
-        warmup,
-        final,
-    )
+    half = math.tanh(steepness / 4.0)  # 1 / (1 + exp(-z)) = (1 + tanh(z / 2)) / 2
+    return _ramp(lambda x: 0.5 + 0.5 * math.tanh(steepness * (x - 0.5) / 2.0) / half, warmup, final)
 
 
 def cyclical(*, cycles: int = 4, warmup: float = 0.5, final: float = 1.0) -> KLSchedule:

@@ -1,6 +1,6 @@
 """A posterior on disk: one safetensors file, its description as JSON in the file's header.
 
-Tensors are named ``model.*`` (network) and ``guide.*``. The description names the network,
+Tensors are named ``model.net.*`` (network) and ``guide.*``. The description names the network,
 prior, likelihood and guide with their settings. Only members of bayescr's own families and
 Pyro's autoguides are ever made from a name in a file: loading runs no code that the file chose,
 and nothing is unpickled. What a user wrote is handed to `load` by the user.
@@ -8,6 +8,7 @@ and nothing is unpickled. What a user wrote is handed to `load` by the user.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import io
@@ -24,6 +25,7 @@ from safetensors.torch import save_file
 
 from bayescr._device import find_device
 from bayescr._files import atomic_path
+from bayescr._random import seeded
 from bayescr.data import Scaling
 from bayescr.errors import BayescrError
 from bayescr.inference import guides
@@ -37,6 +39,11 @@ __all__ = ["FILE_NAME", "find", "load", "save"]
 FILE_NAME = "posterior.safetensors"
 _KEY, _FORMAT = "bayescr", 1
 _NETS = {"unet": UNet}
+_AUTOGUIDES = {
+    name: member
+    for name, member in vars(autoguide).items()
+    if isinstance(member, type) and issubclass(member, autoguide.AutoGuide)
+}
 
 
 def save(posterior: Posterior, path: str | Path) -> Path:
@@ -53,7 +60,7 @@ def save(posterior: Posterior, path: str | Path) -> Path:
     target = path if path.suffix == ".safetensors" else path / FILE_NAME
     tensors = {
         f"{part}.{name}": tensor.detach().cpu().clone().contiguous()
-        for part, module in (("model", posterior.model.net), ("guide", posterior.guide))
+        for part, module in (("model", posterior.model), ("guide", posterior.guide))
         for name, tensor in module.state_dict().items()
     }
     with atomic_path(target) as temporary:
@@ -101,8 +108,8 @@ def load(
 
     Args:
         path: The file, or its folder.
-        model: The model as it was declared; needed only if its network, prior or likelihood
-            is your own.
+        model: The model as it was declared, which is copied; needed only if its network, prior
+            or likelihood is your own.
         guide: The guide factory; needed only if it is your own.
         device: Where to put it.
 
@@ -125,10 +132,11 @@ def load(
             )
         if guide is None:
             guide = _make(described["guide"], guides.FAMILY, "guide", "guide", file)
-        built = build_guide(guide, model, in_channels=described["in_channels"])
-        model.net.load_state_dict(_part(tensors, "model"))
+        model = copy.deepcopy(model).cpu()
+        with seeded(0):  # guides may draw start values, which the file's then replace
+            built = build_guide(guide, model, in_channels=described["in_channels"])
+        model.load_state_dict(_part(tensors, "model"))
         built.load_state_dict(_part(tensors, "guide"))
-        history = described["history"]
         posterior = Posterior(
             model=model.eval(),
             guide=built.eval(),
@@ -136,10 +144,12 @@ def load(
             scaling=Scaling(**described["scaling"]),
             in_channels=described["in_channels"],
             temperature=described["temperature"],
-            history=pd.read_csv(io.StringIO(history)) if history.strip() else pd.DataFrame(),
+            history=_read_history(described["history"]),
             provenance=described["provenance"],
         )
-    except (KeyError, TypeError, RuntimeError) as error:
+    except BayescrError:
+        raise
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise BayescrError(
             f"'{file}' does not fit the model it describes ({reason}): it was changed, or "
@@ -159,13 +169,25 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
         ) from error
     if _KEY not in metadata:
         raise BayescrError(f"'{file}' holds tensors but no bayescr posterior")
-    described = json.loads(metadata[_KEY])
-    if described.get("format") != _FORMAT:
+    try:
+        described = json.loads(metadata[_KEY])
+        version = described.get("format")
+    except (AttributeError, ValueError) as error:
         raise BayescrError(
-            f"'{file}' has format {described.get('format')}, this bayescr reads {_FORMAT}: use "
+            f"'{file}' has a damaged description ({error}): write it again"
+        ) from error
+    if version != _FORMAT:
+        raise BayescrError(
+            f"'{file}' has format {version}, this bayescr reads {_FORMAT}: use "
             "the version that wrote it"
         )
     return described, tensors
+
+
+def _read_history(csv: str) -> pd.DataFrame:
+    if not csv.strip():
+        return pd.DataFrame()
+    return pd.read_csv(io.StringIO(csv))
 
 
 def _part(tensors: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
@@ -186,7 +208,7 @@ def _describe(thing: Any, family: Mapping[str, Any]) -> dict[str, Any]:
     arguments = thing.keywords if isinstance(thing, functools.partial) else {}
     function = thing.func if isinstance(thing, functools.partial) else thing
     name = getattr(function, "__name__", "")
-    if getattr(autoguide, name, None) is function and _is_json(arguments):
+    if _AUTOGUIDES.get(name) is function and _is_json(arguments):
         return {"name": f"autoguide:{name}", **arguments}
     return {"name": None, "repr": repr(thing)}
 
@@ -209,8 +231,8 @@ def _make(
             f"the {kind} in '{file}' is your own ({settings['repr']}): make it again and give "
             f"load(..., {argument}=...)"
         )
-    if kind == "guide" and name.startswith("autoguide:") and name[10:] in autoguide.__all__:
-        return functools.partial(getattr(autoguide, name[10:]), **settings)
+    if kind == "guide" and name.removeprefix("autoguide:") in _AUTOGUIDES:
+        return functools.partial(_AUTOGUIDES[name.removeprefix("autoguide:")], **settings)
     if name not in family:
         raise BayescrError(f"'{file}' names a {kind} '{name}' that this bayescr does not have")
     return family[name](**settings)

@@ -142,15 +142,15 @@ def _log_prob(site: Any) -> Tensor:
 
 
 def _kl(q_site: Any, p_site: Any, *, closed_form: bool) -> Tensor:
-    if closed_form:
-        kl = _closed_form_kl(q_site["fn"], p_site["fn"])
-        if kl is not None:
-            return scale_and_mask(kl, q_site["scale"], q_site["mask"]).sum()
-    if not q_site["fn"].has_rsample:
+    if not q_site["fn"].has_rsample:  # a closed form would not save the likelihood's gradient
         raise BayescrError(
             f"guide site '{q_site['name']}' cannot pass a gradient through its draw "
             f"({type(q_site['fn']).__name__}): use a distribution with rsample"
         )
+    if closed_form:
+        kl = _closed_form_kl(q_site["fn"], p_site["fn"])
+        if kl is not None:
+            return scale_and_mask(kl, q_site["scale"], q_site["mask"]).sum()
     return _log_prob(q_site) - _log_prob(p_site)
 
 

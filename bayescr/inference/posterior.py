@@ -128,7 +128,7 @@ class Posterior:
         for latents in self._draws(num_samples, seed) if draws is None else _unstack(draws):
             # A point mass draws the same weights again and again: once is enough.
             if logits is None or draws is not None or not self._is_point:
-                weights = {name: latents[name] for name in self.model.random_weights}
+                weights = {name: _weight(latents, name) for name in self.model.random_weights}
 
                 def network(images: Tensor, weights: dict[str, Tensor] = weights) -> Tensor:
                     return self.model.logits(images, weights)
@@ -238,14 +238,17 @@ class Posterior:
 
     @functools.cached_property
     def _reach(self) -> tuple[int | None, int]:
-        """Halo and stride of the network."""
-        stride = int(getattr(self.model.net, "stride", 1))
+        """Halo and stride of the network; one that does not say its stride is left whole."""
         net = self.model.net
+        stride = getattr(net, "stride", None)
+        if not isinstance(stride, int):  # where tiles may begin is unknown
+            return None, 1
         return receptive_radius(net, in_channels=self.in_channels, stride=stride), stride
 
     @functools.cached_property
     def _is_point(self) -> bool:
-        return draw_latents(self.guide)[1]
+        with seeded(0, device=self.device):
+            return draw_latents(self.guide)[1]
 
     def _draws(self, num_samples: int, seed: int) -> Iterator[dict[str, Tensor]]:
         if num_samples < 1:
@@ -260,6 +263,12 @@ class Posterior:
             raise BayescrError(
                 f"image has shape {tuple(image.shape)}: expected ({self.in_channels}, H, W)"
             )
+
+
+def _weight(latents: Mapping[str, Tensor], name: str) -> Tensor:
+    if name not in latents:
+        raise BayescrError(f"draws lack weight '{name}': draw all sites, `posterior.draw(8)`")
+    return latents[name]
 
 
 def _unstack(draws: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:

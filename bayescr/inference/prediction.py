@@ -27,7 +27,7 @@ from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 from torch.nn.functional import softplus
 
-from bayescr._files import atomic_path
+from bayescr._files import write_fits
 from bayescr.errors import BayescrError
 
 if TYPE_CHECKING:
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 __all__ = ["Prediction", "RunningPrediction"]
 
 Array = np.ndarray[Any, Any]
+
+_LARGEST = 700.0  # |logit|; beyond it exp underflows in float64 and logits would turn infinite
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,8 +118,7 @@ class Prediction:
             science.header["BUNIT"] = self.frame.unit.to_string()
             hdus.append(science)
         hdus += self.to_hdus(threshold=threshold)
-        with atomic_path(path, overwrite=overwrite) as temporary:
-            fits.HDUList(hdus).writeto(temporary)
+        write_fits(fits.HDUList(hdus), path, overwrite=overwrite)
 
     def plot(self, *, threshold: float = 0.5) -> Figure:
         """Draw the image, the probability and the two parts of its entropy side by side."""
@@ -143,7 +144,7 @@ class RunningPrediction:
 
     def add(self, logits: torch.Tensor) -> None:
         """Add one draw's logits, (C, H, W)."""
-        logits = logits.detach().double()
+        logits = logits.detach().double().clamp(-_LARGEST, _LARGEST)
         p, q = torch.sigmoid(logits), torch.sigmoid(-logits)
         entropy = p * softplus(-logits) + q * softplus(logits)
         if not self._sums:

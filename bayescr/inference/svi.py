@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import math
 import platform
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -98,8 +99,9 @@ def fit(
     """
     _check(epochs=epochs, batch_size=batch_size, validation_samples=validation_samples)
     _check_data(train, validation, patience)
-    if not learning_rate > 0:
-        raise BayescrError(f"learning_rate is {learning_rate}: expected a number above 0")
+    for name, value in (("learning_rate", learning_rate), ("clip_norm", clip_norm)):
+        if value is not None and not value > 0:
+            raise BayescrError(f"{name} is {value}: expected a number above 0")
     kl_schedule = annealing.linear() if kl_schedule is None else kl_schedule
     rate_schedule = learning_rate_schedule or annealing.warmup_cosine()
     place = find_device(device)
@@ -142,6 +144,7 @@ def fit(
                 if keeper.is_out_of_patience(epoch):
                     break
         keeper.restore()
+        descent.modules.eval()
         if hasattr(built, "finalize"):
             built.finalize(model, train)
 
@@ -158,8 +161,8 @@ def fit(
         "seed": seed,
     }
     return Posterior(
-        model=model.eval(),
-        guide=built.eval(),
+        model=model,
+        guide=built,
         guide_factory=guide,
         scaling=train.scaling,
         in_channels=in_channels,
@@ -199,7 +202,12 @@ class _Descent:
             self.train, batch_size=self.batch_size, shuffle=True, generator=order
         )
         self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
-        self.optimiser = torch.optim.Adam(self.parameters, fused=True)
+        groups: dict[float, list[nn.Parameter]] = defaultdict(list)
+        for parameter in self.parameters:  # a guide may ask that some of its numbers move faster
+            groups[getattr(parameter, "learning_rate_factor", 1.0)].append(parameter)
+        self.optimiser = torch.optim.Adam(
+            [{"params": group, "factor": factor} for factor, group in groups.items()], fused=True
+        )
         self.elbo = AnnealedELBO()
 
     def epoch(self, advance: Advance) -> dict[str, float]:
@@ -229,7 +237,8 @@ class _Descent:
         loss.backward()
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
-        self.optimiser.param_groups[0]["lr"] = rate
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["factor"]
         self.optimiser.step()
         on_step = getattr(self.modules["guide"], "on_step", None)
         if on_step is not None:
@@ -254,7 +263,7 @@ class _Keeper:
 
     def offer(self, nll: float, epoch: int) -> None:
         """Keep these weights if their NLL is the lowest."""
-        if not self.state or nll < self.best:
+        if not self.state or nll < self.best or math.isnan(self.best):
             self.best = nll
             self.keep(epoch)
             self.state = {name: t.clone() for name, t in self.modules.state_dict().items()}
@@ -340,7 +349,7 @@ def _name(guide: GuideFactory) -> str:
 
 def _status(values: dict[str, float]) -> str:
     return (
-        f"loss {values['loss']:.4f}  NLL {values['nll']:.4f}  KL {values['kl']:.3g}  "
+        f"loss {values['loss']:.4f} NLL {values['nll']:.4f} KL {values['kl']:.3g} "
         f"kl_weight {values['kl_weight']:.2f}"
     )
 
@@ -363,10 +372,17 @@ def _check(**counts: int) -> None:
 def _check_data(train: PatchDataset, validation: PatchDataset | None, patience: int | None) -> None:
     if not len(train):
         raise BayescrError("the training set is empty: it needs at least one patch")
+    if patience is not None and patience < 1:
+        raise BayescrError(f"patience is {patience}: expected a whole number of epochs from 1 up")
     if validation is None:
         if patience is not None:
             raise BayescrError(f"patience={patience} needs validation data to watch: give some")
         return
+    if validation.num_classes != train.num_classes:
+        raise BayescrError(
+            f"validation has {validation.num_classes} classes, train {train.num_classes}: expected "
+            "the same"
+        )
     if validation.scaling != train.scaling:
         raise BayescrError(
             f"validation is scaled by {validation.scaling}, train by {train.scaling}: use one "

@@ -26,7 +26,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from astropy.wcs import WCS
 
 from bayescr import __version__
-from bayescr._files import atomic_path
+from bayescr._files import write_fits
 from bayescr.errors import BayescrError
 from bayescr.simulation.canvas import Canvas
 from bayescr.simulation.detector import DQ_SATURATED, Detector, bleed, draw_defects
@@ -182,8 +182,7 @@ def write_exposure(
             fits.ImageHDU(exposure.cosmic_rays.astype(np.uint8), name="CRMASK"),
         ]
     )
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        hdus.writeto(temporary)
+    write_fits(hdus, path, overwrite=overwrite)
 
 
 def simulate(
@@ -218,6 +217,11 @@ def simulate(
     if frames < 1:
         raise BayescrError(f"frames is {frames}: expected at least 1")
     paths = [Path(folder) / f"{name}_{seed}_{index:04d}.fits" for index in range(frames)]
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise BayescrError(
+            f"'{existing[0]}' exists already: choose another folder or seed, or allow overwriting"
+        )
     for index, path in enumerate(paths):
         exposure = simulate_exposure(name, size=size, seed=frame_seed(seed, index), **options)
         write_exposure(exposure, path, overwrite=overwrite)

@@ -351,3 +351,16 @@ def assert_one_clear_line(path, message, **arguments):
     assert "\n" not in str(caught.value)
     assert path.name in str(caught.value) or arguments
     return str(caught.value)
+
+
+def test_a_prediction_is_not_taken_for_truth(tmp_path):
+    truth = np.zeros((12, 20), np.uint8)
+    truth[2, 3:6] = 1
+    predicted = fits.ImageHDU(1 - truth, name="CRMASK")
+    predicted.header["BCRNSAMP"] = 16
+    moved_aside = fits.ImageHDU(truth, name="CRMASK_INPUT")
+    path = write(tmp_path / "both.fits", *chip(1), moved_aside, predicted)
+    np.testing.assert_array_equal(read_truth(path, shape=(12, 20)), truth == 1)
+    path = write(tmp_path / "prediction.fits", *chip(1), predicted)
+    with pytest.raises(BayescrError, match="no extension 'CRMASK_INPUT'"):
+        read_truth(path, shape=(12, 20))

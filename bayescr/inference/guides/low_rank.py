@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from bayescr.errors import BayescrError
 from bayescr.inference.guides._weights import WeightGuide, WeightSite
-from bayescr.inference.guides.mean_field import first_log_scale
+from bayescr.inference.guides.mean_field import log_scale_parameter
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["LowRank", "LowRankNormal"]
@@ -80,8 +80,8 @@ class LowRankNormal(TorchDistribution):
 
     def rsample(self, sample_shape: torch.Size = torch.Size()) -> Tensor:
         """Draws: loc + scale * e + F h with standard normal e and h."""
-        noise = torch.randn(sample_shape + self.loc.shape, device=self.loc.device)
-        common = torch.randn((*sample_shape, self.factor.shape[-1]), device=self.loc.device)
+        noise = self.loc.new_empty(sample_shape + self.loc.shape).normal_()
+        common = self.loc.new_empty((*sample_shape, self.factor.shape[-1])).normal_()
         shared = (common @ self.factor.T).reshape(noise.shape)
         return self.loc + self.scale * noise + shared
 
@@ -125,15 +125,15 @@ class LowRankNormal(TorchDistribution):
 class _Factor(WeightSite):
     def __init__(self, start: Tensor, rank: int, init_scale: float) -> None:
         super().__init__()
-        log_scale = first_log_scale(start, init_scale)
         self.loc = nn.Parameter(start.clone())
-        self.log_scale = nn.Parameter(torch.full_like(start, log_scale))
-        # Columns that start equal would stay equal: a small random start breaks the tie.
-        factor = torch.randn(start.numel(), rank, device=start.device)
-        self.factor = nn.Parameter(0.1 * math.exp(log_scale) * factor)
+        self.log_scale = log_scale_parameter(start, init_scale)
+        # Columns that start equal would stay equal: a small random start breaks the tie. In units
+        # of the scale, since a step of the optimiser moves P weights coherently along a column.
+        self.relative_factor = nn.Parameter(0.1 * start.new_empty(start.numel(), rank).normal_())
 
     def forward(self) -> dist.Distribution:
-        return LowRankNormal(self.loc, self.log_scale.exp(), self.factor)
+        scale = self.log_scale.exp()
+        return LowRankNormal(self.loc, scale, scale.reshape(-1, 1) * self.relative_factor)
 
     def median(self) -> Tensor:
         return self.loc

@@ -34,7 +34,7 @@ class MCDropout:
         Gal & Ghahramani, "Dropout as a Bayesian Approximation", arXiv:1506.02142.
     """
 
-    p: float = 0.1
+    p: float = 0.05
 
     def __post_init__(self) -> None:
         if not 0.0 < self.p < 1.0:

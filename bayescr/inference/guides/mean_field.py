@@ -47,7 +47,7 @@ class _Normal(WeightSite):
     def __init__(self, start: Tensor, init_scale: float) -> None:
         super().__init__()
         self.loc = nn.Parameter(start.clone())
-        self.log_scale = nn.Parameter(torch.full_like(start, first_log_scale(start, init_scale)))
+        self.log_scale = log_scale_parameter(start, init_scale)
 
     def forward(self) -> dist.Distribution:
         return dist.Normal(self.loc, self.log_scale.exp()).to_event(self.loc.dim())
@@ -56,7 +56,10 @@ class _Normal(WeightSite):
         return self.loc
 
 
-def first_log_scale(start: Tensor, relative: float) -> float:
+def log_scale_parameter(start: Tensor, relative: float) -> nn.Parameter:
     """Log of ``relative`` times the root mean square of ``start``, 1e-2 for all zeros."""
     rms = start.square().mean().sqrt().item()
-    return math.log(relative * (rms or 1e-2))
+    log_scale = nn.Parameter(torch.full_like(start, math.log(relative * (rms or 1e-2))))
+    # Adam moves a number by at most its learning rate a step, and a scale has decades to cross.
+    log_scale.learning_rate_factor = 5.0  # type: ignore[attr-defined]
+    return log_scale

@@ -1,0 +1,30 @@
+# make demo   simulate, train four guides, predict, compare: see demo-output/
+# make test   style, types, tests
+# make clean  remove what the two made
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: demo test clean
+
+demo: $(INSTALLED)
+	$(BIN)/bayescr demo --output demo-output
+
+test: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "slow or not slow"
+
+# torch comes first and by its exact version, so that no other package can ask for another build.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "bayescr needs Python 3.11 or later: make PYTHON=python3.12 ..."; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[test]"
+	@touch $@
+
+clean:
+	rm -rf .venv demo-output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,161 @@
+"""``bayescr predict``: an exposure in, the same exposure with posterior maps out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayescr.cli._options import (
+    Device,
+    Overwrite,
+    Precision,
+    Quiet,
+    Samples,
+    Seed,
+    check_output,
+    shows_progress,
+)
+from bayescr.errors import BayescrError
+
+if TYPE_CHECKING:
+    from astropy.nddata import CCDData
+
+    from bayescr.inference import Posterior
+
+__all__ = ["EXAMPLE", "predict"]
+
+EXAMPLE = (
+    "Example:  bayescr predict exposure.fits --model mean-field -o out.fits --samples 16"
+    "\n\n"
+    "The original extensions are copied as they are. A plane in the way, such as the truth CRMASK "
+    "of a simulated frame, is kept and renamed CRMASK_INPUT; an earlier prediction is replaced. "
+    "The suffix .fits.gz compresses the file, .fz the new planes, both without loss."
+)
+
+_FITS = (".fits", ".fit", ".fts", ".gz", ".fz")
+
+
+def predict(
+    exposures: Annotated[list[Path], typer.Argument(help="FITS files.", metavar="EXPOSURE")],
+    model: Annotated[Path, typer.Option("--model", "-m", help="Posterior: its folder or file.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", help="FITS file to write, or a folder for files of the same names."
+        ),
+    ],
+    samples: Samples = 16,
+    threshold: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="Probability above which CRMASK is 1.")
+    ] = 0.5,
+    extension: Annotated[
+        str | None,
+        typer.Option(help="1, SCI or SCI,2; default: every SCI, else the first image."),
+    ] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Of the pixels, in place of BUNIT: electron/s, adu.")
+    ] = None,
+    gain: Annotated[float | None, typer.Option(help="Electrons per count.")] = None,
+    exposure_time: Annotated[
+        float | None, typer.Option(help="In seconds, in place of the header's.")
+    ] = None,
+    bad_bits: Annotated[
+        int | None, typer.Option(help="DQ flags that make a pixel unusable; 0 ignores DQ.")
+    ] = None,
+    tile: Annotated[int, typer.Option(help="Pixels; changes only speed and memory.")] = 256,
+    batch: Annotated[int, typer.Option(help="Tiles at a time.")] = 1,
+    precision: Precision = "float32",
+    device: Device = "auto",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add PROB, ENTROPY, MUTUAL_INFORMATION and CRMASK to exposures, one each for every SCI.
+
+    Their EXTVER is that of the SCI. Everything is checked before the first prediction.
+    """
+    targets = _targets(exposures, output)
+    for target in targets:
+        check_output(target, overwrite=overwrite)
+    read_options = {
+        "unit": unit,
+        "gain": gain,
+        "exposure_time": exposure_time,
+        "bad_bits": bad_bits,
+    }
+    given = {name: value for name, value in read_options.items() if value is not None}
+    for path in exposures:
+        _read(path, extension, given)
+
+    from bayescr.inference import Posterior
+    from bayescr.inference.products import write_products
+
+    posterior = Posterior.load(model, device=device)
+    for path, target in zip(exposures, targets, strict=True):
+        predictions = {
+            version: posterior.predict(
+                frame,
+                num_samples=samples,
+                seed=seed,
+                tile=tile,
+                batch=batch,
+                precision=precision,
+                progress=shows_progress(quiet=quiet),
+            )
+            for version, frame in _read(path, extension, given).items()
+        }
+        write_products(
+            path,
+            predictions,
+            target,
+            threshold=threshold,
+            cards=_cards(posterior, seed=seed),
+            overwrite=overwrite,
+        )
+        flagged = sum(int(one.mask(threshold).sum()) for one in predictions.values())
+        usable = sum(int(one.valid.sum()) for one in predictions.values())
+        typer.echo(
+            f"{path}: {flagged} of {usable} pixels flagged ({flagged / usable:.3%}): {target}"
+        )
+
+
+def _targets(exposures: list[Path], output: Path) -> list[Path]:
+    """The file to write for each exposure: ``output`` itself, or a file of its name in there."""
+    is_file = output.suffix.lower() in _FITS and not output.is_dir()
+    if is_file and len(exposures) > 1:
+        raise BayescrError(
+            f"{len(exposures)} exposures cannot go into one file '{output}': give -o a folder"
+        )
+    if is_file:
+        return [output]
+    targets = [output / path.name for path in exposures]
+    for index, target in enumerate(targets):
+        if target in targets[:index]:
+            raise BayescrError(
+                f"two exposures are named '{target.name}' and would share the file '{target}': "
+                "predict them into different folders"
+            )
+    return targets
+
+
+def _read(path: Path, extension: str | None, options: dict[str, Any]) -> dict[int, CCDData]:
+    """The frames to predict by EXTVER."""
+    from bayescr.data import image_extensions, read_frame
+
+    chosen = image_extensions(path) if extension is None else [extension]
+    frames = [read_frame(path, extension=one, **options) for one in chosen]
+    return {int(frame.header.get("EXTVER", 1)): frame for frame in frames}
+
+
+def _cards(posterior: Posterior, *, seed: int) -> dict[str, tuple[Any, str]]:
+    """What the header of the maps says about where they come from."""
+    from bayescr import __version__
+
+    return {
+        "BCRGUIDE": (posterior.name, "approximation of the posterior"),
+        "BCRTEMP": (posterior.temperature, "effective temperature; 1: the posterior"),
+        "BCRSEED": (seed, "of the posterior draws"),
+        "BCRVERS": (__version__, "version of bayescr"),
+    }
