@@ -115,7 +115,7 @@ def test_saturation_is_flagged_and_bleeds_along_the_column():
 
 def test_bright_star_saturates():
     bright = Band(name="bright", wavelength=592.0, width=0.3, zero_point=31.0, sky=0.1)
-    exposure = simulate_exposure("gc", size=64, seed=2, band=bright, exposure_time=600.0)
+    exposure = simulate_exposure("gc", size=128, seed=4, band=bright, exposure_time=600.0)
     saturated = (exposure.dq & 256) > 0
     assert saturated.any()
     assert exposure.frame.data.max() < 84_700 + 6 * 5.0
