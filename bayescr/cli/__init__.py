@@ -91,7 +91,8 @@ def demo(
     """Simulate, train four guides, predict held-out frames and compare, in some minutes."""
     from bayescr.cli.demo import run_demo
 
-    run_demo(output, seed=seed, show_progress=not quiet)
+    report = run_demo(output, seed=seed, show_progress=not quiet)
+    typer.echo(f"{report}\n\nEverything is in {output}: start with report/report.md and *.png")
 
 
 app.command(epilog=simulate.EXAMPLE)(simulate.simulate)

@@ -120,20 +120,12 @@ def load(
     file = find(path)
     described, tensors = _read(file)
     try:
-        if model is None:
-            net = _make(described["net"], _NETS, "net", "model", file)
-            model = BayesianSegmenter(
-                net,
-                prior=_make(described["prior"], priors.FAMILY, "prior", "model", file),
-                likelihood=_make(
-                    described["likelihood"], likelihoods.FAMILY, "likelihood", "model", file
-                ),
-                random=described["random"],
-            )
-        if guide is None:
-            guide = _make(described["guide"], guides.FAMILY, "guide", "guide", file)
-        model = copy.deepcopy(model).cpu()
-        with seeded(0):  # guides may draw start values, which the file's then replace
+        with seeded(0):  # networks and guides draw start values, which the file's then replace
+            if model is None:
+                model = _make_model(described, file)
+            if guide is None:
+                guide = _make(described["guide"], guides.FAMILY, "guide", "guide", file)
+            model = copy.deepcopy(model).cpu()
             built = build_guide(guide, model, in_channels=described["in_channels"])
         model.load_state_dict(_part(tensors, "model"))
         built.load_state_dict(_part(tensors, "guide"))
@@ -182,6 +174,16 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             "the version that wrote it"
         )
     return described, tensors
+
+
+def _make_model(described: dict[str, Any], file: Path) -> BayesianSegmenter:
+    net, prior, likelihood = (
+        _make(described[kind], family, kind, "model", file)
+        for kind, family in (
+            ("net", _NETS), ("prior", priors.FAMILY), ("likelihood", likelihoods.FAMILY),
+        )
+    )  # fmt: skip
+    return BayesianSegmenter(net, prior, likelihood, random=described["random"])
 
 
 def _read_history(csv: str) -> pd.DataFrame:

@@ -64,7 +64,7 @@ class AnnealedELBO(ELBO):
         """Log-likelihood and KL, each averaged over ``num_particles`` draws."""
         draws = [self._draw(model, guide, args, kwargs) for _ in range(self.num_particles)]
         log_likelihood, kl = (sum(terms) / len(draws) for terms in zip(*draws, strict=True))
-        return Terms(torch.as_tensor(log_likelihood), torch.as_tensor(kl))
+        return Terms(log_likelihood, kl)
 
     def differentiable_loss(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Tensor:
         """The negative ELBO as a differentiable scalar."""
@@ -102,7 +102,7 @@ class AnnealedELBO(ELBO):
             for site in p_sites.values()
             if site["is_observed"] and not site["infer"].get("_deterministic")
         )
-        return Terms(torch.as_tensor(likelihood), torch.as_tensor(kl))
+        return Terms(_as_tensor(likelihood), _as_tensor(kl))
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Run the guide, then the model on what the guide drew."""
@@ -117,6 +117,11 @@ def _sample_sites(trace: Any) -> dict[str, Any]:
         for name, site in trace.nodes.items()
         if site["type"] == "sample" and not poutine.util.site_is_subsample(site)
     }
+
+
+def _as_tensor(value: Tensor | float) -> Tensor:
+    """A tensor stays where it is: torch.as_tensor would move it to the default device."""
+    return value if isinstance(value, Tensor) else torch.tensor(float(value))
 
 
 def _is_auxiliary(site: Any) -> bool:

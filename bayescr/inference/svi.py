@@ -349,7 +349,7 @@ def _name(guide: GuideFactory) -> str:
 
 def _status(values: dict[str, float]) -> str:
     return (
-        f"loss {values['loss']:.4f} NLL {values['nll']:.4f} KL {values['kl']:.3g} "
+        f"loss {values['loss']:.4f} NLL {values['nll']:.4f} KL {values['kl']:.2g} "
         f"kl_weight {values['kl_weight']:.2f}"
     )
 

@@ -91,7 +91,7 @@ def resolved_galaxy(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.image += light * dust
 
     weight = light * clumps * dust
-    number = rng.poisson(0.08 * rng.lognormal(0, 0.4) * light.size)
+    number = rng.poisson(0.03 * rng.lognormal(0, 0.4) * light.size)
     magnitude = _power_law_magnitudes(number, rng, slope=0.35, bright=19.5, faint=28.0)
     x, y = _following(weight, number, rng)
     canvas.add_stars(x, y, canvas.electrons(magnitude))

@@ -1,0 +1,280 @@
+"""The posterior object: draws, prediction, agreement with Pyro's own predictive."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyro
+import pytest
+import torch
+from astropy.nddata import CCDData
+from torch import nn
+
+from bayescr.data import Scaling
+from bayescr.errors import BayescrError
+from bayescr.inference import Posterior, RunningPrediction, guides
+from bayescr.inference._pyro import build_guide
+from bayescr.models import BayesianSegmenter, UNet
+
+MAPS = ("probability", "logit", "entropy", "expected_entropy", "mutual_information", "std")
+
+
+@pytest.fixture(scope="module")
+def frame():
+    data = np.random.default_rng(5).normal(100.0, 5.0, (37, 45)).astype(np.float32)
+    data[20, 20:30] += 200.0
+    mask = np.zeros(data.shape, bool)
+    mask[:, 3] = True
+    return CCDData(data, unit="electron", mask=mask)
+
+
+def _close(a, b, tolerance=1e-5):
+    for name in MAPS:
+        np.testing.assert_allclose(
+            getattr(a, name), getattr(b, name), rtol=tolerance, atol=tolerance, err_msg=name
+        )
+
+
+def _wrap(net, factory=None, in_channels=1, **settings):
+    """A posterior without a fit."""
+    torch.manual_seed(0)
+    model = BayesianSegmenter(net, **settings).eval()
+    factory = factory or guides.MeanField(init_scale=0.3)
+    guide = build_guide(factory, model, in_channels=in_channels)
+    return Posterior(
+        model=model, guide=guide, guide_factory=factory, scaling=Scaling(), in_channels=in_channels
+    )
+
+
+def test_predict_equals_pyros_predictive_on_the_same_draws(fitted, any_guide_name, frame):
+    posterior = fitted(any_guide_name)
+    prediction = posterior.predict(frame, num_samples=5, seed=2)
+    image, valid = posterior.scaling(frame)
+    stock = posterior.predictive(num_samples=5, seed=2)(torch.from_numpy(image)[None])
+    assert stock["logits"].shape == stock["obs"].shape == (5, 1, 1, 37, 45)
+    running = RunningPrediction()
+    for logits in stock["logits"]:
+        running.add(logits[0])
+    _close(prediction, running.result(valid))
+    np.testing.assert_array_equal(prediction.valid, valid[0])
+    assert prediction.frame is frame
+
+
+def test_prediction_touches_nobodys_random_numbers_nor_pyro(fitted, any_guide_name, frame):
+    posterior = fitted(any_guide_name)
+    posterior.__dict__.pop("_is_point", None)  # cached by whoever came first
+    torch.manual_seed(9)
+    before = torch.get_rng_state()
+    posterior.predict(frame, num_samples=3)
+    posterior.draw(2)
+    posterior.median()
+    list(posterior.logits(torch.zeros(1, 8, 8), num_samples=2))
+    assert torch.equal(before, torch.get_rng_state())
+    assert not list(pyro.get_param_store())
+
+
+def test_more_draws_begin_with_the_same(fitted, any_guide_name):
+    posterior = fitted(any_guide_name)
+    few, many = posterior.draw(2, seed=1), posterior.draw(5, seed=1)
+    assert all(torch.equal(few[name], many[name][:2]) for name in few)
+    maps = [list(posterior.logits(torch.zeros(1, 8, 8), num_samples=n, seed=1)) for n in (2, 4)]
+    assert all(torch.equal(a, b) for a, b in zip(*maps, strict=False))
+
+
+def test_seeds_differ(fitted):
+    posterior = fitted("mean-field")
+    a, b = posterior.draw(2, seed=0), posterior.draw(2, seed=1)
+    assert not torch.equal(a["head.weight"], b["head.weight"])
+    assert not torch.equal(a["head.weight"][0], a["head.weight"][1])
+    assert not torch.equal(a["head.weight"][0], b["head.weight"][1])
+
+
+def test_draws_have_the_shapes_of_the_weights_and_can_be_chosen(fitted):
+    posterior = fitted("low-rank")
+    draws = posterior.draw(3)
+    assert {name: value.shape[1:] for name, value in draws.items()} == {
+        name: weight.shape for name, weight in posterior.model.random_weights.items()
+    }
+    chosen = posterior.draw(3, sites=["head.bias"])
+    assert list(chosen) == ["head.bias"]
+    assert torch.equal(chosen["head.bias"], draws["head.bias"])
+    with pytest.raises(BayescrError, match="no latent 'head.bia': there are down1"):
+        posterior.draw(1, sites=["head.bia"])
+    with pytest.raises(BayescrError, match="num_samples is 0"):
+        posterior.draw(0)
+
+
+def test_given_draws_are_used(fitted, frame):
+    posterior = fitted("mean-field")
+    draws = posterior.draw(3, seed=4)
+    _close(
+        posterior.predict(frame, draws=draws), posterior.predict(frame, num_samples=3, seed=4), 0
+    )
+    with pytest.raises(BayescrError, match="draws lack weight 'down1.conv1.weight'"):
+        posterior.predict(frame, draws=posterior.draw(2, sites=["head.bias"]))
+
+
+@pytest.mark.parametrize("name", ["map", "AutoDelta"])
+def test_a_point_mass_needs_one_pass_and_gives_the_maps_of_many(fitted, frame, name, monkeypatch):
+    posterior = fitted(name)
+    passes = []
+    logits = posterior.model.logits
+    monkeypatch.setattr(
+        type(posterior.model), "logits", lambda self, *args: passes.append(1) or logits(*args)
+    )
+    short = posterior.predict(frame, num_samples=6)
+    assert len(passes) == 1
+    assert short.num_samples == 6
+    _close(short, posterior.predict(frame, draws=posterior.draw(6)), 1e-6)
+    assert len(passes) == 7
+    assert short.std.max() == 0.0
+    assert short.mutual_information.max() < 1e-6
+
+
+def test_tile_and_batch_change_nothing(fitted, frame):
+    posterior = fitted("mean-field")
+    whole = posterior.predict(frame, num_samples=2, tile=None)
+    for tile, batch in ((256, 1), (16, 1), (11, 4)):
+        _close(whole, posterior.predict(frame, num_samples=2, tile=tile, batch=batch))
+    with pytest.raises(BayescrError, match="tile is 0"):
+        posterior.predict(frame, num_samples=1, tile=0)
+
+
+def test_the_scaling_is_that_of_the_whole_frame(fitted, frame):
+    """Another gain and bias level: the same maps."""
+    posterior = fitted("mean-field")
+    shifted = CCDData(frame.data.astype(float) * 2.5 + 1000.0, unit="adu", mask=frame.mask)
+    a, b = (posterior.predict(f, num_samples=2) for f in (frame, shifted))
+    np.testing.assert_allclose(a.probability, b.probability, atol=1e-3)
+
+
+def test_plain_arrays_are_frames(fitted, frame):
+    posterior = fitted("mean-field")
+    prediction = posterior.predict(frame.data, num_samples=2)
+    assert prediction.frame is None
+    assert prediction.probability.shape == frame.data.shape
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (3, 5)])
+def test_tiny_frames_work(fitted, size):
+    array = np.random.default_rng(0).normal(size=size)
+    assert fitted("mean-field").predict(array, num_samples=2).probability.shape == size
+
+
+def test_statistics_over_space_work_on_the_whole_frame(frame):
+    posterior = _wrap(UNet(width=2, norm="group"))
+    _close(
+        posterior.predict(frame, num_samples=2, tile=8),
+        posterior.predict(frame, num_samples=2, tile=None), 0,
+    )  # fmt: skip
+
+
+class _Pooled(nn.Module):
+    """A network of stride 4 that does not say so."""
+
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.MaxPool2d(4), nn.Conv2d(1, 2, 1), nn.ReLU(), nn.Upsample(scale_factor=4),
+            nn.Conv2d(2, 1, 3, padding=1),
+        )  # fmt: skip
+
+    def forward(self, image):
+        return self.layers(image)
+
+
+def test_a_users_own_network_is_cut_only_if_it_says_its_stride(frame):
+    array = frame.data[:36, :44]
+    for net, stride in ((_Pooled(), None), (_Pooled(), 4), (nn.Conv2d(1, 1, 5, padding=2), None)):
+        if stride is not None:
+            net.stride = stride
+        posterior = _wrap(net)
+        _close(
+            posterior.predict(array, num_samples=2, tile=10),
+            posterior.predict(array, num_samples=2, tile=None),
+        )  # fmt: skip
+
+
+def test_several_input_channels():
+    posterior = _wrap(UNet(in_channels=3, width=2), in_channels=3)
+    image = torch.randn(3, 20, 30)
+    whole, cut = (next(iter(posterior.logits(image, num_samples=1, tile=t))) for t in (None, 8))
+    assert whole.shape == (1, 20, 30)
+    torch.testing.assert_close(cut, whole, rtol=1e-5, atol=1e-5)
+    with pytest.raises(BayescrError, match=r"image has shape \(1, 20, 30\): expected \(3, H, W\)"):
+        next(iter(posterior.logits(image[:1], num_samples=1)))
+
+
+def test_bfloat16_is_near(fitted, frame):
+    """Eight bits of mantissa through eight layers: a few per cent of the logits' scale."""
+    posterior = fitted("mean-field")
+    exact = posterior.predict(frame, num_samples=2)
+    rough = posterior.predict(frame, num_samples=2, precision="bfloat16")
+    assert 0 < np.abs(rough.logit - exact.logit).max() <= 0.05 * np.abs(exact.logit).max() + 0.02
+    with pytest.raises(BayescrError, match="unknown precision"):
+        posterior.predict(frame, precision="half")
+
+
+def test_maps_are_streamed():
+    """The first map is there before the second is made."""
+    maps = _wrap(UNet(width=1)).logits(torch.zeros(1, 8, 8), num_samples=10**9)
+    assert next(maps).shape == (1, 8, 8)
+
+
+def test_names_are_those_of_the_command_line(fitted, guide_name):
+    assert fitted(guide_name).name == guide_name
+    assert repr(fitted(guide_name)).startswith(f"Posterior({guide_name}, ")
+
+
+def test_no_tensor_is_made_on_the_default_device(small_model, any_guide_factory):
+    """Under another default device everything must still follow the weights."""
+    model = small_model(norm="layer")
+    image = torch.randn(2, 1, 8, 8)
+    target, valid = (image > 1).float(), torch.ones(2, 1, 8, 8, dtype=torch.bool)
+    posterior = _wrap(UNet(width=2), any_guide_factory)
+    guide = build_guide(any_guide_factory, model, in_channels=1)
+    from bayescr.inference import AnnealedELBO
+    from bayescr.inference._pyro import draw_latents, local_parameters
+
+    with torch.device("meta"):
+        if isinstance(any_guide_factory, tuple(guides.FAMILY.values())):
+            build_guide(any_guide_factory, model, in_channels=1)
+            latents, _ = draw_latents(guide)
+            assert {value.device.type for value in latents.values()} == {"cpu"}
+            with local_parameters():
+                for analytic in (True, False):
+                    elbo = AnnealedELBO(analytic_kl=analytic)
+                    terms = elbo.terms(model, guide, image, target, valid, num_images=4)
+                    assert terms.kl.device == terms.log_likelihood.device == image.device
+            running = RunningPrediction()
+            for logits in posterior.logits(image[0], num_samples=2, tile=4):
+                running.add(logits)
+    if isinstance(any_guide_factory, tuple(guides.FAMILY.values())):
+        assert running.result().probability.shape == (8, 8)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_the_gpu_agrees_with_the_cpu(small_model, datasets, frame, any_guide_factory):
+    """The same weights on either device: convolutions differ in the order of their sums only."""
+    from bayescr.inference import fit
+
+    posterior = fit(
+        small_model(), any_guide_factory, datasets[0], validation=datasets[1], epochs=2,
+        batch_size=2, device="cuda", precision="float32",
+    )  # fmt: skip
+    assert posterior.device.type == "cuda"
+    assert np.isfinite(posterior.history.to_numpy()).all()
+    cuda_state = torch.cuda.get_rng_state()
+    draws = posterior.draw(3)
+    torch.backends.cudnn.allow_tf32, before = False, torch.backends.cudnn.allow_tf32
+    try:
+        on_gpu = posterior.predict(frame, draws=draws)
+    finally:
+        torch.backends.cudnn.allow_tf32 = before
+    assert torch.equal(cuda_state, torch.cuda.get_rng_state())
+    stock = posterior.predictive(2)(torch.zeros(1, 1, 16, 16, device="cuda"))
+    assert stock["logits"].device.type == "cuda"
+    on_cpu = posterior.predict(
+        frame, draws={name: value.cpu() for name, value in draws.items()}, device="cpu"
+    )
+    _close(on_gpu, on_cpu, 1e-4)
