@@ -16,21 +16,25 @@ __all__ = ["plot_maps"]
 def plot_maps(prediction: Prediction, *, threshold: float = 0.5) -> Figure:
     """One row a class: image, probability, aleatoric and epistemic uncertainty.
 
-    The two uncertainties share one scale, so that their sizes compare.
+    The two uncertainties have scales of their own: the epistemic one is often much smaller.
     """
     classes = np.atleast_3d(prediction.probability.T).T.shape[0]
     figure = Figure(figsize=(15, 4.1 * classes), layout="constrained")
     axes = figure.subplots(classes, 4, squeeze=False, sharex=True, sharey=True)
     for row, (image_axes, *map_axes) in enumerate(axes):
-        aleatoric = _plane(prediction.expected_entropy, row)
-        epistemic = _plane(prediction.mutual_information, row)
-        top = float(max(aleatoric.max(), epistemic.max(), 1e-3))
         _show_image(image_axes, prediction, _plane(prediction.mask(threshold), row))
-        for axis, plane, title, limit in (
-            (map_axes[0], _plane(prediction.probability, row), "probability", 1.0),
-            (map_axes[1], aleatoric, "aleatoric: expected entropy [nat]", top),
-            (map_axes[2], epistemic, "epistemic: mutual information [nat]", top),
+        for axis, maps, title, top in (
+            (map_axes[0], prediction.probability, "probability", 1.0),
+            (map_axes[1], prediction.expected_entropy, "aleatoric: expected entropy [nat]", None),
+            (
+                map_axes[2],
+                prediction.mutual_information,
+                "epistemic: mutual information [nat]",
+                None,
+            ),
         ):
+            plane = _plane(maps, row)
+            limit = top or max(float(plane.max()), 1e-3)
             shown = axis.imshow(
                 plane, origin="lower", cmap="magma", vmin=0.0, vmax=limit, interpolation="none"
             )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-import io
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -82,7 +81,7 @@ def describe(posterior: Posterior) -> dict[str, Any]:
         "in_channels": posterior.in_channels,
         "scaling": dataclasses.asdict(posterior.scaling),
         "temperature": posterior.temperature,
-        "history": posterior.history.to_csv(index=False),
+        "history": posterior.history.to_dict("list"),
         "provenance": posterior.provenance,
     }
 
@@ -136,7 +135,7 @@ def load(
             scaling=Scaling(**described["scaling"]),
             in_channels=described["in_channels"],
             temperature=described["temperature"],
-            history=_read_history(described["history"]),
+            history=pd.DataFrame(described["history"]),
             provenance=described["provenance"],
         )
     except BayescrError:
@@ -184,12 +183,6 @@ def _make_model(described: dict[str, Any], file: Path) -> BayesianSegmenter:
         )
     )  # fmt: skip
     return BayesianSegmenter(net, prior, likelihood, random=described["random"])
-
-
-def _read_history(csv: str) -> pd.DataFrame:
-    if not csv.strip():
-        return pd.DataFrame()
-    return pd.read_csv(io.StringIO(csv))
 
 
 def _part(tensors: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:

@@ -24,15 +24,20 @@ FRAME = np.random.default_rng(5).normal(100.0, 5.0, (20, 24))
 quick = functools.partial(fit, epochs=1, batch_size=4, precision="float32")
 
 
+def _refuse(*args, **kwargs):
+    raise AssertionError("something was unpickled")
+
+
+class _RefusingUnpickler(pickle.Unpickler):
+    load = _refuse
+
+
 @pytest.fixture(autouse=True)
 def _nothing_unpickles(monkeypatch):
     """Every test here runs where unpickling is an error."""
-
-    def refuse(*args, **kwargs):
-        raise AssertionError("something was unpickled")
-
-    for target in ("pickle.Unpickler", "pickle.load", "pickle.loads", "torch.load"):
-        monkeypatch.setattr(target, refuse)
+    monkeypatch.setattr("pickle.Unpickler", _RefusingUnpickler)
+    for target in ("pickle.load", "pickle.loads", "torch.load"):
+        monkeypatch.setattr(target, _refuse)
     with pytest.raises(AssertionError):
         pickle.loads(b"")  # noqa: S301
 

@@ -379,7 +379,7 @@ def test_works_in_stock_svi(small_model):
     torch.manual_seed(0)
     model = small_model(random="head.*")
     svi = SVI(model, guides.MeanField()(model), pyro.optim.Adam({"lr": 0.05}), AnnealedELBO())
-    losses = [svi.step(*_batch()) for _ in range(60)]
+    losses = [svi.step(*_batch()) for _ in range(25)]
     assert losses[-1] < losses[0]
     names = set(pyro.get_param_store())
     assert any("log_scale" in name for name in names)  # of the guide

@@ -6,7 +6,9 @@ whose event has the shape of the weight. A plain function will do:
     def laplace(name, parameter):
         return dist.Laplace(0.0, 0.1).expand(parameter.shape).to_event(parameter.dim())
 
-``parameter.fan_in`` is the number of inputs that an output of its layer sums.
+``parameter.fan_in`` is the number of inputs that an output of its layer sums. A prior may sample
+latents of its own; name them ``f"{name}_scale"``, not ``f"{name}.scale"``: autoguides keep their
+parameters at the paths that the names spell, and ``head.weight`` is a leaf.
 """
 
 from collections.abc import Callable
