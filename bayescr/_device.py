@@ -23,6 +23,9 @@ def find_device(device: torch.device | str | None) -> torch.device:
         ) from error
     if found.type == "cuda" and not torch.cuda.is_available():
         raise BayescrError(f"device '{device}' was asked for, but torch sees no GPU: use 'cpu'")
+    if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise BayescrError(f"device '{device}' was asked for, but torch sees {count} GPU(s)")
     return found
 
 

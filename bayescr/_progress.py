@@ -6,14 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from typing import Protocol
 
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
 __all__ = ["Advance", "track"]
 
 
@@ -31,6 +23,13 @@ def track(description: str, total: int, *, show: bool) -> Iterator[Advance]:
         yield lambda steps=1, status="": None
         return
     from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     columns = (
         TextColumn("{task.description}"),

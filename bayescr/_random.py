@@ -32,6 +32,11 @@ def seeded(*seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
         raise BayescrError(f"seed is {min(seed)}: expected a whole number from 0 up")
     device = torch.device(device)
     devices = [device] if device.type == "cuda" else []
+    sequence = np.random.SeedSequence(seed[0], spawn_key=seed[1:])
+    number = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
     with torch.random.fork_rng(devices):
-        torch.manual_seed(int(np.random.SeedSequence(seed).generate_state(1, np.uint64)[0] >> 1))
+        torch.default_generator.manual_seed(number)
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(number)
         yield

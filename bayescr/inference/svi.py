@@ -13,26 +13,23 @@ from __future__ import annotations
 import copy
 import math
 import platform
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 import pyro
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 import bayescr
 from bayescr._device import compute_dtype, find_device
-from bayescr._progress import Advance, track
+from bayescr._progress import track
 from bayescr._random import seeded
-from bayescr.data import Patch, PatchDataset
+from bayescr.data import PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference import annealing
-from bayescr.inference._pyro import build_guide, draw_latents, local_parameters
-from bayescr.inference.elbo import AnnealedELBO
+from bayescr.inference._descent import Descent
+from bayescr.inference._pyro import build_guide, local_parameters
+from bayescr.inference._validation import Keeper, validation_nll
 from bayescr.inference.guides import GuideFactory
 from bayescr.inference.posterior import Posterior
 from bayescr.models import BayesianSegmenter
@@ -116,7 +113,7 @@ def fit(
             _start_from(model, start)
         in_channels = len(train[0]["image"])
         built = build_guide(guide, model, in_channels=in_channels).to(place)
-        descent = _Descent(
+        descent = Descent(
             modules=nn.ModuleDict({"model": model, "guide": built}),
             train=train,
             num_pixels=num_pixels,
@@ -127,7 +124,7 @@ def fit(
             clip_norm=clip_norm,
             device=place,
         )
-        keeper = _Keeper(descent.modules, patience)
+        keeper = Keeper(descent.modules, patience)
         history = []
         with track(f"fit {_name(guide)}", descent.total, show=progress) as advance:
             for epoch in range(1, epochs + 1):
@@ -137,7 +134,7 @@ def fit(
                 if validation is None:
                     keeper.keep(epoch)
                     continue
-                nll = _validation_nll(model, built, validation, validation_samples, batch_size)
+                nll = validation_nll(model, built, validation, validation_samples, batch_size)
                 row["validation_nll"] = nll
                 if math.isclose(row["kl_weight"], kl_schedule(1.0), rel_tol=1e-6):
                     keeper.offer(nll, epoch)
@@ -172,114 +169,12 @@ def fit(
             "settings": settings,
             "start": None if start is None else start.name,
             "kept_epoch": keeper.epoch,
-            "base_rate": base_rate,
+            "base_rate": base_rate.tolist(),
             "train_exposures": sorted(set(train.exposures)),
             "validation_exposures": [] if validation is None else sorted(set(validation.exposures)),
             "versions": _versions(),
         },
     )
-
-
-@dataclass(kw_only=True)
-class _Descent:
-    """Gradient steps on the annealed negative ELBO."""
-
-    modules: nn.ModuleDict
-    train: PatchDataset
-    num_pixels: int
-    total: int
-    batch_size: int
-    learning_rate: Callable[[float], float]
-    kl_schedule: annealing.KLSchedule
-    clip_norm: float | None
-    device: torch.device
-    step: int = 0
-
-    def __post_init__(self) -> None:
-        order = torch.Generator()
-        order.manual_seed(int(torch.randint(2**62, ())))
-        self.loader: DataLoader[Patch] = DataLoader(
-            self.train, batch_size=self.batch_size, shuffle=True, generator=order
-        )
-        self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
-        groups: dict[float, list[nn.Parameter]] = defaultdict(list)
-        for parameter in self.parameters:  # a guide may ask that some of its numbers move faster
-            groups[getattr(parameter, "learning_rate_factor", 1.0)].append(parameter)
-        self.optimiser = torch.optim.Adam(
-            [{"params": group, "factor": factor} for factor, group in groups.items()], fused=True
-        )
-        self.elbo = AnnealedELBO()
-
-    def epoch(self, advance: Advance) -> dict[str, float]:
-        """One pass over the data; returns the means of its steps and the last kl_weight."""
-        self.modules.train()
-        rows = []
-        for batch in self.loader:
-            rows.append(self._step(*_to(batch, self.device)))
-            advance(1, _status(rows[-1]))
-        means = {key: sum(row[key] for row in rows) / len(rows) for key in ("loss", "nll", "kl")}
-        return {**means, **{key: rows[-1][key] for key in ("kl_weight", "learning_rate")}}
-
-    def _step(self, image: Tensor, target: Tensor, valid: Tensor) -> dict[str, float]:
-        self.step += 1
-        fraction = self.step / self.total
-        rate, kl_weight = self.learning_rate(fraction), self.kl_schedule(fraction)
-        terms = self.elbo.terms(
-            self.modules["model"],
-            self.modules["guide"],
-            image,
-            target,
-            valid,
-            num_images=len(self.train),
-        )
-        loss = (kl_weight * terms.kl - terms.log_likelihood) / self.num_pixels
-        self.optimiser.zero_grad()
-        loss.backward()
-        if self.clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate * group["factor"]
-        self.optimiser.step()
-        on_step = getattr(self.modules["guide"], "on_step", None)
-        if on_step is not None:
-            on_step(step=self.step, fraction=fraction)
-        _check_finite(loss.item(), self.step, rate)
-        return {
-            "loss": loss.item(),
-            "nll": -terms.log_likelihood.item() / self.num_pixels,
-            "kl": terms.kl.item(),
-            "kl_weight": kl_weight,
-            "learning_rate": rate,
-        }
-
-
-class _Keeper:
-    """Remembers the best weights seen, and how long ago that was."""
-
-    def __init__(self, modules: nn.ModuleDict, patience: int | None) -> None:
-        self.modules, self.patience = modules, patience
-        self.best, self.epoch = math.inf, 0
-        self.state: dict[str, Tensor] = {}
-
-    def offer(self, nll: float, epoch: int) -> None:
-        """Keep these weights if their NLL is the lowest."""
-        if not self.state or nll < self.best or math.isnan(self.best):
-            self.best = nll
-            self.keep(epoch)
-            self.state = {name: t.clone() for name, t in self.modules.state_dict().items()}
-
-    def keep(self, epoch: int) -> None:
-        """These weights are the ones."""
-        self.epoch = epoch
-
-    def is_out_of_patience(self, epoch: int) -> bool:
-        """Whether the best epoch is ``patience`` epochs ago."""
-        return self.patience is not None and 0 < self.epoch <= epoch - self.patience
-
-    def restore(self) -> None:
-        """Go back to the best weights, if any were offered."""
-        if self.state:
-            self.modules.load_state_dict(self.state)
 
 
 def _start_from(model: BayesianSegmenter, start: Posterior) -> None:
@@ -296,62 +191,21 @@ def _start_from(model: BayesianSegmenter, start: Posterior) -> None:
     model.net.load_state_dict({name: theirs[name] for name in ours})
 
 
-@torch.no_grad()
-def _validation_nll(
-    model: BayesianSegmenter,
-    guide: Any,
-    validation: PatchDataset,
-    num_samples: int,
-    batch_size: int,
-) -> float:
-    """Negative log of the mean predictive probability, per valid pixel [nat]."""
-    model.eval()
-    nll, count = 0.0, 0
-    device = next(iter(model.random_weights.values())).device
-    with seeded(0, device=device):  # the same draws of noise at every epoch: epochs compare
-        draws = [draw_latents(guide)[0] for _ in range(num_samples)]
-    weights = [{name: draw[name] for name in model.random_weights} for draw in draws]
-    for batch in DataLoader(validation, batch_size=batch_size):
-        image, target, valid = _to(batch, device)
-        sign = 2.0 * target - 1.0
-        log_p = torch.stack(
-            [nn.functional.logsigmoid(sign * model.logits(image, draw)) for draw in weights]
-        )
-        predictive = log_p.logsumexp(0) - math.log(num_samples)
-        counted = valid.expand_as(predictive)
-        nll -= predictive[counted].double().sum().item()
-        count += int(counted.sum())
-    return nll / max(count, 1)
-
-
-def _census(train: PatchDataset) -> tuple[float, int]:
-    """Share of positive pixels, kept off 0 and 1, and number of valid pixels times classes."""
-    positive, count = 0, 0
+def _census(train: PatchDataset) -> tuple[Tensor, int]:
+    """Share of positive pixels by class, kept off 0 and 1, and number of valid labels."""
+    positive, count = torch.zeros(train.num_classes), 0
     for index in range(len(train)):
         item = train[index]
-        counted = item["valid"].expand_as(item["target"])
-        positive += int(item["target"][counted].sum())
-        count += int(counted.sum())
+        positive += (item["target"] * item["valid"]).sum((1, 2))
+        count += int(item["valid"].sum())
     if not count:
         raise BayescrError("the training set has no valid pixel: look at the frames' masks")
-    return (positive + 0.5) / (count + 1.0), count
-
-
-def _to(batch: Patch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    image = batch["image"].to(device, memory_format=torch.channels_last, non_blocking=True)
-    return image, batch["target"].to(device), batch["valid"].to(device)
+    return (positive + 0.5) / (count + 1.0), count * train.num_classes
 
 
 def _name(guide: GuideFactory) -> str:
     inner = getattr(guide, "func", guide)  # of a functools.partial
     return getattr(inner, "__name__", type(inner).__name__)
-
-
-def _status(values: dict[str, float]) -> str:
-    return (
-        f"loss {values['loss']:.4f} NLL {values['nll']:.4f} KL {values['kl']:.2g} "
-        f"kl_weight {values['kl_weight']:.2f}"
-    )
 
 
 def _versions() -> dict[str, str]:
@@ -393,12 +247,4 @@ def _check_data(train: PatchDataset, validation: PatchDataset | None, patience: 
         raise BayescrError(
             f"exposure '{shared[0]}' is in both train and validation: split by exposure, "
             "`dataset.split(0.8, 0.2)`"
-        )
-
-
-def _check_finite(loss: float, step: int, learning_rate: float) -> None:
-    if not math.isfinite(loss):
-        raise BayescrError(
-            f"the loss is {loss} at step {step}: lower learning_rate (now {learning_rate:g}), "
-            "train in precision='float32', or look for non-finite pixels in the data"
         )

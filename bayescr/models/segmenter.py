@@ -140,8 +140,8 @@ class BayesianSegmenter(PyroModule):
         finally:
             self._compute_dtype = before
 
-    def set_base_rate(self, rate: float) -> None:
-        """Tell a network that can use it (`UNet.set_base_rate`) how common the class is."""
+    def set_base_rate(self, rate: float | Float[Tensor, " K"]) -> None:
+        """Tell a network that can use it (`UNet.set_base_rate`) how common each class is."""
         set_base_rate = getattr(self.net, "set_base_rate", None)
         if set_base_rate is not None:
             set_base_rate(rate)

@@ -95,12 +95,24 @@ class UNet(nn.Module):
         """Pixels by which an image may be shifted so that the logits shift with it."""
         return 2 ** (self.depth - 1)
 
-    def set_base_rate(self, rate: float) -> None:
-        """Start the head's bias at logit(rate): training need not first learn what is rare."""
-        if not 0.0 < rate < 1.0:
-            raise BayescrError(f"base rate is {rate}: expected a fraction between 0 and 1")
+    def set_base_rate(self, rate: float | Float[Tensor, " K"]) -> None:
+        """Start the head's biases at logit(rate): training need not first learn what is rare.
+
+        Args:
+            rate: Share of positive pixels, of all classes or of each.
+        """
+        rates = torch.as_tensor(rate, dtype=torch.float32)
+        if not bool(((rates > 0.0) & (rates < 1.0)).all()):
+            raise BayescrError(
+                f"base rate is {rates.tolist()}: expected a fraction between 0 and 1"
+            )
+        if rates.dim() and len(rates) != self.num_classes:
+            raise BayescrError(
+                f"the data have {len(rates)} classes but the UNet {self.num_classes}: set its "
+                "num_classes to theirs"
+            )
         with torch.no_grad():
-            self.head.bias.fill_(math.log(rate / (1.0 - rate)))  # type: ignore[union-attr]
+            self.head.bias.copy_(torch.logit(rates))  # type: ignore[union-attr]
 
     def forward(self, image: Float[Tensor, "B C H W"]) -> Float[Tensor, "B K H W"]:
         """Logits of an image; sides that the poolings do not divide are padded with zeros."""

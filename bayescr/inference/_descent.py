@@ -1,0 +1,127 @@
+"""Gradient steps on the annealed negative ELBO: the inner loop of `fit`."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from bayescr._progress import Advance
+from bayescr.data import Patch, PatchDataset
+from bayescr.errors import BayescrError
+from bayescr.inference.annealing import KLSchedule
+from bayescr.inference.elbo import AnnealedELBO
+
+__all__ = ["Descent", "move"]
+
+
+@dataclass(kw_only=True)
+class Descent:
+    """Adam on the loss per pixel, neg_elbo(t) / num_pixels.
+
+    Attributes:
+        modules: ``model`` and ``guide``; their parameters that ask for gradients are moved.
+        train: The data.
+        num_pixels: Valid labels in them.
+        total: Steps of the whole fit, which the schedules divide.
+        batch_size: Images a step.
+        learning_rate: By fraction of steps.
+        kl_schedule: kl_weight by fraction of steps.
+        clip_norm: Largest norm of the gradient; None for no limit.
+        device: Where the modules are.
+        step: Steps done.
+    """
+
+    modules: nn.ModuleDict
+    train: PatchDataset
+    num_pixels: int
+    total: int
+    batch_size: int
+    learning_rate: Callable[[float], float]
+    kl_schedule: KLSchedule
+    clip_norm: float | None
+    device: torch.device
+    step: int = 0
+
+    def __post_init__(self) -> None:
+        order = torch.Generator()
+        order.manual_seed(int(torch.randint(2**62, ())))
+        self.loader: DataLoader[Patch] = DataLoader(
+            self.train, batch_size=self.batch_size, shuffle=True, generator=order
+        )
+        self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
+        groups: dict[float, list[nn.Parameter]] = defaultdict(list)
+        for parameter in self.parameters:  # a guide may ask that some of its numbers move faster
+            groups[getattr(parameter, "learning_rate_factor", 1.0)].append(parameter)
+        self.optimiser = torch.optim.Adam(
+            [{"params": group, "factor": factor} for factor, group in groups.items()], fused=True
+        )
+        self.elbo = AnnealedELBO()
+
+    def epoch(self, advance: Advance) -> dict[str, float]:
+        """One pass over the data; returns the means of its steps and the last kl_weight."""
+        self.modules.train()
+        rows = []
+        for batch in self.loader:
+            rows.append(self._step(*move(batch, self.device)))
+            advance(1, _status(rows[-1]))
+        means = {key: sum(row[key] for row in rows) / len(rows) for key in ("loss", "nll", "kl")}
+        return {**means, **{key: rows[-1][key] for key in ("kl_weight", "learning_rate")}}
+
+    def _step(self, image: Tensor, target: Tensor, valid: Tensor) -> dict[str, float]:
+        self.step += 1
+        fraction = self.step / self.total
+        rate, kl_weight = self.learning_rate(fraction), self.kl_schedule(fraction)
+        terms = self.elbo.terms(
+            self.modules["model"],
+            self.modules["guide"],
+            image,
+            target,
+            valid,
+            num_images=len(self.train),
+        )
+        loss = (kl_weight * terms.kl - terms.log_likelihood) / self.num_pixels
+        self.optimiser.zero_grad()
+        loss.backward()
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, self.clip_norm)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["factor"]
+        self.optimiser.step()
+        on_step = getattr(self.modules["guide"], "on_step", None)
+        if on_step is not None:
+            on_step(step=self.step, fraction=fraction)
+        _check_finite(loss.item(), self.step, rate)
+        return {
+            "loss": loss.item(),
+            "nll": -terms.log_likelihood.item() / self.num_pixels,
+            "kl": terms.kl.item(),
+            "kl_weight": kl_weight,
+            "learning_rate": rate,
+        }
+
+
+def move(batch: Patch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    """Image, target and valid of a batch on a device, in the layout convolutions like."""
+    image = batch["image"].to(device, memory_format=torch.channels_last, non_blocking=True)
+    return image, batch["target"].to(device), batch["valid"].to(device)
+
+
+def _status(values: dict[str, float]) -> str:
+    return (
+        f"loss {values['loss']:.4f} NLL {values['nll']:.4f} KL {values['kl']:.2g} "
+        f"kl_weight {values['kl_weight']:.2f}"
+    )
+
+
+def _check_finite(loss: float, step: int, learning_rate: float) -> None:
+    if not math.isfinite(loss):
+        raise BayescrError(
+            f"the loss is {loss} at step {step}: lower learning_rate (now {learning_rate:g}), "
+            "train in precision='float32', or look for non-finite pixels in the data"
+        )
