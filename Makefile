@@ -17,7 +17,7 @@ test: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/pytest -m "slow or not slow"
 
-# torch comes first and by its exact version, so that no other package can ask for another build.
+# torch comes first, by its exact version; pip's settings (PIP_EXTRA_INDEX_URL) choose its build.
 $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "bayescr needs Python 3.11 or later: make PYTHON=python3.12 ..."; exit 2; }

@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 
 from bayescr import __version__
 from bayescr.cli import evaluate, info, predict, simulate, train
-from bayescr.cli._options import Quiet, Seed
+from bayescr.cli._options import Device, Quiet, Seed
 from bayescr.errors import BayescrError
 
 __all__ = ["app", "main"]
@@ -85,13 +85,14 @@ def demo(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the results.")] = Path(
         "demo-output"
     ),
+    device: Device = "auto",
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
     """Simulate, train four guides, predict held-out frames and compare, in some minutes."""
     from bayescr.cli.demo import run_demo
 
-    report = run_demo(output, seed=seed, show_progress=not quiet)
+    report = run_demo(output, device=device, seed=seed, show_progress=not quiet)
     typer.echo(f"{report}\n\nEverything is in {output}: start with report/report.md and *.png")
 
 

@@ -51,8 +51,10 @@ def predict(
         float, typer.Option(min=0.0, max=1.0, help="Probability above which CRMASK is 1.")
     ] = 0.5,
     extension: Annotated[
-        str | None,
-        typer.Option(help="1, SCI or SCI,2; default: every SCI, else the first image."),
+        list[str] | None,
+        typer.Option(
+            help="1, SCI or SCI,2; may be repeated. Default: every SCI, else the first image."
+        ),
     ] = None,
     unit: Annotated[
         str | None, typer.Option(help="Of the pixels, in place of BUNIT: electron/s, adu.")
@@ -74,7 +76,8 @@ def predict(
 ) -> None:
     """Add PROB, ENTROPY, MUTUAL_INFORMATION and CRMASK to exposures, one each for every SCI.
 
-    Their EXTVER is that of the SCI. Everything is checked before the first prediction.
+    Their EXTVER is that of the SCI, or its number where two are the same. Everything is checked
+    before the first prediction.
     """
     targets = _targets(exposures, output)
     for target in targets:
@@ -87,13 +90,15 @@ def predict(
     }
     given = {name: value for name, value in read_options.items() if value is not None}
     for path in exposures:
-        _read(path, extension, given)
+        frames = _read(path, extension, given)
 
     from bayescr.inference import Posterior
     from bayescr.inference.products import write_products
 
     posterior = Posterior.load(model, device=device)
     for path, target in zip(exposures, targets, strict=True):
+        if len(exposures) > 1:  # a lone exposure is still in memory
+            frames = _read(path, extension, given)
         predictions = {
             version: posterior.predict(
                 frame,
@@ -104,7 +109,7 @@ def predict(
                 precision=precision,
                 progress=shows_progress(quiet=quiet),
             )
-            for version, frame in _read(path, extension, given).items()
+            for version, frame in frames.items()
         }
         write_products(
             path,
@@ -119,6 +124,8 @@ def predict(
         typer.echo(
             f"{path}: {flagged} of {usable} pixels flagged ({flagged / usable:.3%}): {target}"
         )
+        if not extension:
+            _tell_left_out(path)
 
 
 def _targets(exposures: list[Path], output: Path) -> list[Path]:
@@ -140,13 +147,28 @@ def _targets(exposures: list[Path], output: Path) -> list[Path]:
     return targets
 
 
-def _read(path: Path, extension: str | None, options: dict[str, Any]) -> dict[int, CCDData]:
-    """The frames to predict by EXTVER."""
+def _read(path: Path, extensions: list[str] | None, options: dict[str, Any]) -> dict[int, CCDData]:
+    """The frames to predict by EXTVER; numbered in their order where two have the same."""
     from bayescr.data import image_extensions, read_frame
 
-    chosen = image_extensions(path) if extension is None else [extension]
+    chosen = extensions or image_extensions(path)
     frames = [read_frame(path, extension=one, **options) for one in chosen]
-    return {int(frame.header.get("EXTVER", 1)): frame for frame in frames}
+    versions = [int(frame.header.get("EXTVER", 1)) for frame in frames]
+    if len(set(versions)) < len(versions):
+        versions = list(range(1, len(frames) + 1))
+    return dict(zip(versions, frames, strict=True))
+
+
+def _tell_left_out(path: Path) -> None:
+    """One line about further images of a file that has no SCI, for they may be meant, too."""
+    from bayescr.data.frames import count_left_out
+
+    if others := count_left_out(path):
+        typer.echo(
+            f"note: {path}: only its first image is predicted; {others} other 2-D image(s) left "
+            "out: choose with --extension, which may be repeated",
+            err=True,
+        )
 
 
 def _cards(posterior: Posterior, *, seed: int) -> dict[str, tuple[Any, str]]:

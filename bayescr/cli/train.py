@@ -84,6 +84,10 @@ def train(
     target, history = output / "posterior.safetensors", output / "history.csv"
     check_output(target, overwrite=overwrite)
     check_output(history, overwrite=overwrite)
+    if not validation < 1.0:
+        raise BayescrError(
+            f"--validation is {validation}: fractions are expected from 0 up to, but not at, 1"
+        )
 
     from bayescr._device import compute_dtype, find_device
     from bayescr._files import atomic_path
@@ -93,26 +97,31 @@ def train(
     from bayescr.inference.checkpoints import describe
     from bayescr.models import BayesianSegmenter, likelihoods, priors
 
-    make_guide = _make(guide, guides.FAMILY, kind="guide")
-    believed = _make(prior, priors.FAMILY, kind="prior")
-    observed = _make(likelihood, likelihoods.FAMILY, kind="likelihood")
+    guide_factory = _make(guide, guides.FAMILY, kind="guide")
+    weight_prior = _make(prior, priors.FAMILY, kind="prior")
+    pixel_likelihood = _make(likelihood, likelihoods.FAMILY, kind="likelihood")
     schedule = _make(kl_schedule, annealing.FAMILY, kind="KL schedule")
     compute_dtype(precision, find_device(device))
-    beginning = None if start is None else Posterior.load(start, device=device)
+    start_posterior = None if start is None else Posterior.load(start, device=device)
 
-    scaling = Scaling() if beginning is None else beginning.scaling
+    scaling = Scaling() if start_posterior is None else start_posterior.scaling
     dataset = PatchDataset.from_directory(data, patch=patch, scaling=scaling)
+    if validation and len(set(dataset.exposures)) == 1:
+        raise BayescrError(
+            f"'{data}' holds one exposure, which cannot be split into 2 parts: add exposures, or "
+            "do without validation, --validation 0"
+        )
     parts = dataset.split(1 - validation, validation, seed=seed) if validation else [dataset]
     with seeded(seed):
         net = _network(
-            beginning, num_classes=dataset.num_classes, width=width, depth=depth, norm=norm
+            start_posterior, num_classes=dataset.num_classes, width=width, depth=depth, norm=norm
         )
     posterior = fit(
-        BayesianSegmenter(net, prior=believed, likelihood=observed),
-        make_guide,
+        BayesianSegmenter(net, prior=weight_prior, likelihood=pixel_likelihood),
+        guide_factory,
         parts[0].augmented() if augment else parts[0],
         validation=parts[1] if validation else None,
-        start=beginning,
+        start=start_posterior,
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,

@@ -101,7 +101,13 @@ def read_folder(folder: str | os.PathLike[str]) -> tuple[list[CCDData], list[Arr
         )
     frames, truths, exposures = [], [], []
     for path in paths:
-        for extension in image_extensions(path):
+        chips = image_extensions(path)
+        if len(chips) > 1 and not all(isinstance(chip, tuple) for chip in chips):
+            raise BayescrError(
+                f"'{path}' holds several SCI of one EXTVER: number them and their CRMASK, so that "
+                "each finds its truth"
+            )
+        for extension in chips:
             frame = read_frame(path, extension=extension)
             version = extension[1] if isinstance(extension, tuple) else 1
             truth = read_truth(path, extension=("CRMASK", version), shape=frame.data.shape)

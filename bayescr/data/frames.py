@@ -46,6 +46,12 @@ choice) that others flagged: the very pixels to be judged.
 """
 
 _STRUCTURE = ("BLANK", "CHECKSUM", "DATASUM")  # true of the file's bytes, not of the frame
+_COMPANIONS = {
+    "ERR", "DQ", "SAMP", "TIME", "WHT", "CTX", "VAR", "IVAR", "UNCERT", "MASK", "BPM", "WEIGHT",
+    "BKG", "D2IMARR", "WCSDVARR", "PROB", "ENTROPY", "MUTUAL_INFORMATION", "CRMASK",
+    "CRMASK_INPUT",
+}  # fmt: skip
+"""Names of images that say something about another image."""
 _logger = logging.getLogger(__name__)
 
 
@@ -125,7 +131,7 @@ def read_truth(path: PathLike, *, extension: Extension = "CRMASK", shape: Sequen
     """Read a truth mask, True where a cosmic ray hit.
 
     A plane that a prediction wrote is no truth: where one took its place, the truth is read from
-    ``CRMASK_INPUT``, the name that the prediction gave it.
+    ``CRMASK_INPUT`` of the same version, the name that the prediction gave it.
 
     Args:
         path: The file.
@@ -141,7 +147,7 @@ def read_truth(path: PathLike, *, extension: Extension = "CRMASK", shape: Sequen
     with opened(path) as hdus:
         mask = find(hdus, extension, path=path)
         if "BCRNSAMP" in mask.header:
-            mask = find(hdus, "CRMASK_INPUT", path=path)
+            mask = find(hdus, ("CRMASK_INPUT", mask.ver), path=path)
         truth = pixels(mask, path=path)
     if truth.shape != tuple(shape):
         raise BayescrError(
@@ -154,12 +160,29 @@ def read_truth(path: PathLike, *, extension: Extension = "CRMASK", shape: Sequen
 def image_extensions(path: PathLike) -> list[Extension]:
     """The images of a file to predict: every SCI of a multi-chip file, else the first 2-D image.
 
+    Several SCI of one version, such as those of a file without EXTVER, are given by number.
+
     Raises:
         BayescrError: If the file cannot be read or holds no 2-D image.
     """
     with opened(path) as hdus:
-        chips: list[Extension] = [("SCI", hdu.ver) for hdu in hdus if _is_science(hdu)]
+        versions = [hdu.ver for hdu in hdus if _is_science(hdu)]
+        chips: list[Extension] = [
+            ("SCI", hdu.ver) if versions.count(hdu.ver) == 1 else index
+            for index, hdu in enumerate(hdus)
+            if _is_science(hdu)
+        ]
         return chips or [hdus.index(_default_image(hdus, path))]
+
+
+def count_left_out(path: PathLike) -> int:
+    """How many 2-D images `image_extensions` leaves out, companions of others not counted."""
+    with opened(path) as hdus:
+        if any(_is_science(hdu) for hdu in hdus):
+            return 0
+        first = _default_image(hdus, path)
+        others = [hdu for hdu in hdus if has_image(hdu, ndim=2) and hdu is not first]
+        return sum(hdu.name.upper() not in _COMPANIONS for hdu in others)
 
 
 def _is_science(hdu: Any) -> bool:
@@ -204,16 +227,18 @@ def _companion(hdus: Sequence[Any], hdu: Any, name: str, path: PathLike) -> Arra
     """The ERR or DQ plane of a SCI image; a plane stored without pixels counts as absent."""
     if hdu.name.upper() != "SCI":
         return None
-    for other in hdus:
-        if other.name.upper() == name and other.ver == hdu.ver and has_image(other):
-            plane = pixels(other, path=path)
-            if plane.shape != hdu.shape:
-                raise BayescrError(
-                    f"'{name},{hdu.ver}' of '{path}' has shape {plane.shape} but the image "
-                    f"{hdu.shape}: expected the same shape"
-                )
-            return plane
-    return None
+    twins = [other for other in hdus if other.name.upper() == "SCI" and other.ver == hdu.ver]
+    planes = [other for other in hdus if other.name.upper() == name and other.ver == hdu.ver]
+    order = twins.index(hdu)  # 0 but in a file that repeats its versions
+    if order >= len(planes) or not has_image(planes[order]):
+        return None
+    plane = pixels(planes[order], path=path)
+    if plane.shape != hdu.shape:
+        raise BayescrError(
+            f"'{name},{hdu.ver}' of '{path}' has shape {plane.shape} but the image {hdu.shape}: "
+            "expected the same shape"
+        )
+    return plane
 
 
 def _float32(raw: Array, factor: float) -> Array:

@@ -29,6 +29,7 @@ References:
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,8 +84,13 @@ class Scaling:
             ``valid``, (1, H, W) bool, True where the pixel can be used.
 
         Raises:
-            BayescrError: If the frame or the mask is not 2-D, or no pixel is usable.
+            BayescrError: If the frame is a path, it or the mask is not 2-D, or no pixel is usable.
         """
+        if isinstance(frame, str | os.PathLike):
+            raise BayescrError(
+                f"frame is the path '{os.fspath(frame)}': expected a frame or an array; read it "
+                "with read_frame(path) first"
+            )
         data = np.asarray(frame.data if isinstance(frame, CCDData) else frame)
         if data.ndim != 2:
             raise BayescrError(f"frame has shape {data.shape}: expected a 2-D image (H, W)")

@@ -195,10 +195,9 @@ def _check(
                 f"posterior '{name}' was trained with {posterior.scaling} but the dataset has "
                 f"{dataset.scaling}: build the dataset with scaling=posterior.scaling"
             )
-        classes = getattr(posterior, "num_classes", dataset.num_classes)
-        if classes != dataset.num_classes:
+        if posterior.num_classes != dataset.num_classes:
             raise BayescrError(
-                f"posterior '{name}' has {classes} classes but the dataset has "
+                f"posterior '{name}' has {posterior.num_classes} classes but the dataset has "
                 f"{dataset.num_classes}: evaluate it on labels of the same classes"
             )
 

@@ -41,6 +41,8 @@ class PosteriorLike(Protocol):
     @property
     def temperature(self) -> float: ...  # noqa: D102
     @property
+    def num_classes(self) -> int: ...  # noqa: D102
+    @property
     def provenance(self) -> Mapping[str, Any]: ...  # noqa: D102
 
     def logits(

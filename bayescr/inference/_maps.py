@@ -18,21 +18,19 @@ def plot_maps(prediction: Prediction, *, threshold: float = 0.5) -> Figure:
 
     The two uncertainties have scales of their own: the epistemic one is often much smaller.
     """
-    classes = np.atleast_3d(prediction.probability.T).T.shape[0]
+    classes = 1 if prediction.probability.ndim == 2 else len(prediction.probability)
+    shown_maps = (
+        ("probability", prediction.probability, 1.0),
+        ("aleatoric: expected entropy [nat]", prediction.expected_entropy, None),
+        ("epistemic: mutual information [nat]", prediction.mutual_information, None),
+    )
     figure = Figure(figsize=(15, 4.1 * classes), layout="constrained")
     axes = figure.subplots(classes, 4, squeeze=False, sharex=True, sharey=True)
     for row, (image_axes, *map_axes) in enumerate(axes):
         _show_image(image_axes, prediction, _plane(prediction.mask(threshold), row))
-        for axis, maps, title, top in (
-            (map_axes[0], prediction.probability, "probability", 1.0),
-            (map_axes[1], prediction.expected_entropy, "aleatoric: expected entropy [nat]", None),
-            (
-                map_axes[2],
-                prediction.mutual_information,
-                "epistemic: mutual information [nat]",
-                None,
-            ),
-        ):
+        if classes > 1:
+            image_axes.set_ylabel(f"class {row}")
+        for axis, (title, maps, top) in zip(map_axes, shown_maps, strict=True):
             plane = _plane(maps, row)
             limit = top or max(float(plane.max()), 1e-3)
             shown = axis.imshow(

@@ -13,6 +13,7 @@ import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import Delta
+from pyro.infer.autoguide import AutoLaplaceApproximation
 from pyro.infer.autoguide.initialization import init_to_value
 from torch import Tensor
 
@@ -20,7 +21,7 @@ from bayescr.errors import BayescrError
 from bayescr.inference.guides import GuideFactory
 from bayescr.models import BayesianSegmenter
 
-__all__ = ["build_guide", "draw_latents", "example_batch", "local_parameters"]
+__all__ = ["build_guide", "draw_latents", "example_batch", "guide_name", "local_parameters"]
 
 
 @contextlib.contextmanager
@@ -44,6 +45,9 @@ def build_guide(factory: GuideFactory, model: BayesianSegmenter, *, in_channels:
 
     Pyro's autoguides take their start from ``init_loc_fn``; where a factory has that argument
     and it was not chosen, it is the model's own weights.
+
+    Raises:
+        BayescrError: For a class instead of a factory, or a guide that SVI alone does not finish.
     """
     if isinstance(factory, type) and dataclasses.is_dataclass(factory):
         raise BayescrError(
@@ -55,11 +59,22 @@ def build_guide(factory: GuideFactory, model: BayesianSegmenter, *, in_channels:
     was_training = model.training
     with local_parameters():
         guide = factory(model)
+        if isinstance(guide, AutoLaplaceApproximation):
+            raise BayescrError(
+                "guide is an AutoLaplaceApproximation: after SVI it is a point, all its draws the "
+                "same; use AutoNormal or AutoMultivariateNormal"
+            )
         # Autoguides run the model on prior draws here: statistics of the net must not see them.
         model.eval()
         guide(*example_batch(model, in_channels))
         model.train(was_training)
     return guide
+
+
+def guide_name(factory: GuideFactory) -> str:
+    """Name of a guide's factory: its own, that inside a partial, or that of its class."""
+    inner = getattr(factory, "func", factory)  # of a functools.partial
+    return getattr(inner, "__name__", type(inner).__name__)
 
 
 def draw_latents(guide: Any) -> tuple[dict[str, Tensor], bool]:

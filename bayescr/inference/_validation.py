@@ -13,35 +13,44 @@ from torch.utils.data import DataLoader
 
 from bayescr._random import seeded
 from bayescr.data import PatchDataset
+from bayescr.errors import BayescrError
 from bayescr.inference._descent import move
 from bayescr.inference._pyro import draw_latents
 from bayescr.models import BayesianSegmenter
 
-__all__ = ["Keeper", "validation_nll"]
+__all__ = ["EarlyStopping", "validation_nll"]
 
 
-class Keeper:
-    """Remembers the best weights seen, and how long ago that was."""
+class EarlyStopping:
+    """Remembers the best weights offered, and how many offers ago that was.
+
+    Args:
+        modules: What is trained.
+        patience: Offers without a better one after which to stop; None: never.
+    """
 
     def __init__(self, modules: nn.ModuleDict, patience: int | None) -> None:
         self.modules, self.patience = modules, patience
-        self.best, self.epoch = math.inf, 0
+        self.best, self.epoch, self.worse_since = math.inf, 0, 0
         self.state: dict[str, Tensor] = {}
 
     def offer(self, nll: float, epoch: int) -> None:
         """Keep these weights if their NLL is the lowest."""
         if not self.state or nll < self.best or math.isnan(self.best):
-            self.best = nll
+            self.best, self.worse_since = nll, 0
             self.keep(epoch)
             self.state = {name: t.clone() for name, t in self.modules.state_dict().items()}
+        else:
+            self.worse_since += 1
 
     def keep(self, epoch: int) -> None:
-        """These weights are the ones."""
+        """Note this epoch as the one whose weights are kept; without offers, the last."""
         self.epoch = epoch
 
-    def is_out_of_patience(self, epoch: int) -> bool:
-        """Whether the best epoch is ``patience`` epochs ago."""
-        return self.patience is not None and 0 < self.epoch <= epoch - self.patience
+    @property
+    def is_out_of_patience(self) -> bool:
+        """Whether ``patience`` offers in a row were no better."""
+        return self.patience is not None and self.worse_since >= self.patience
 
     def restore(self) -> None:
         """Go back to the best weights, if any were offered."""
@@ -61,21 +70,29 @@ def validation_nll(
 
         NLL = - mean_i log (1 / S) sum_s p(y_i | x, w_s)
 
-    The draws of noise are the same at every call, so that epochs compare.
+    The draws of noise are the same at every call, so that epochs compare. A point mass needs
+    one draw only.
+
+    Raises:
+        BayescrError: If no pixel is valid.
     """
     model.eval()
     nll, count = 0.0, 0
     device = next(iter(model.random_weights.values())).device
     with seeded(0, device=device):
-        draws = [draw_latents(guide)[0] for _ in range(num_samples)]
+        first, is_point = draw_latents(guide)
+        others = 0 if is_point else num_samples - 1
+        draws = [first, *(draw_latents(guide)[0] for _ in range(others))]
     for batch in DataLoader(validation, batch_size=batch_size):
         image, target, valid = move(batch, device)
         log_p = torch.stack([_log_prob(model, draw, image, target) for draw in draws])
-        predictive = log_p.logsumexp(0) - math.log(num_samples)
+        predictive = log_p.logsumexp(0) - math.log(len(draws))
         counted = valid.expand_as(predictive)
         nll -= predictive[counted].double().sum().item()
         count += int(counted.sum())
-    return nll / max(count, 1)
+    if not count:
+        raise BayescrError("the validation set has no valid pixel: look at the frames' masks")
+    return nll / count
 
 
 def _log_prob(

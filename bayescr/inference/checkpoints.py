@@ -28,7 +28,7 @@ from bayescr._random import seeded
 from bayescr.data import Scaling
 from bayescr.errors import BayescrError
 from bayescr.inference import guides
-from bayescr.inference._pyro import build_guide
+from bayescr.inference._pyro import build_guide, guide_name
 from bayescr.inference.guides import GuideFactory
 from bayescr.inference.posterior import Posterior
 from bayescr.models import BayesianSegmenter, UNet, likelihoods, priors
@@ -201,9 +201,8 @@ def _describe(thing: Any, family: Mapping[str, Any]) -> dict[str, Any]:
             settings = getattr(thing, "config", None)
             return {"name": name, **(settings or dataclasses.asdict(thing))}
     arguments = thing.keywords if isinstance(thing, functools.partial) else {}
-    function = thing.func if isinstance(thing, functools.partial) else thing
-    name = getattr(function, "__name__", "")
-    if _AUTOGUIDES.get(name) is function and _is_json(arguments):
+    name = guide_name(thing)
+    if _AUTOGUIDES.get(name) is getattr(thing, "func", thing) and _is_json(arguments):
         return {"name": f"autoguide:{name}", **arguments}
     return {"name": None, "repr": repr(thing)}
 

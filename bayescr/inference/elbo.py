@@ -6,7 +6,8 @@ Both terms are sums, in nats: the KL over all weights, the likelihood over all i
 training set (the plate over images scales the batch up). ``kl_weight`` touches the KL alone.
 
 Each site's KL is exact where the pair of distributions has a closed form and a single-sample
-estimate, log q(w) - log p(w), where it has not: transformed latents and hyper-latents included.
+estimate, log q(w) - log p(w), where it has not: transformed latents and hyper-latents included,
+and sites that model and guide scale or mask differently.
 A point mass (MAP, dropout) has log q constant, so that its "KL" is -log p(w) up to a constant
 that depends on nothing trained.
 """
@@ -152,11 +153,18 @@ def _kl(q_site: Any, p_site: Any, *, closed_form: bool) -> Tensor:
             f"guide site '{q_site['name']}' cannot pass a gradient through its draw "
             f"({type(q_site['fn']).__name__}): use a distribution with rsample"
         )
-    if closed_form:
+    if closed_form and all(_agree(q_site[key], p_site[key]) for key in ("scale", "mask")):
         kl = _closed_form_kl(q_site["fn"], p_site["fn"])
         if kl is not None:
             return scale_and_mask(kl, q_site["scale"], q_site["mask"]).sum()
     return _log_prob(q_site) - _log_prob(p_site)
+
+
+def _agree(a: Any, b: Any) -> bool:
+    """Whether two scales or two masks, numbers or tensors, are the same."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return a.shape == b.shape and bool((a == b).all())
+    return type(a) is type(b) and bool(a == b)
 
 
 def _closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:

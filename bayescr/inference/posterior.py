@@ -22,7 +22,7 @@ from bayescr._progress import track
 from bayescr._random import seeded
 from bayescr.data import Scaling
 from bayescr.errors import BayescrError
-from bayescr.inference._pyro import draw_latents, local_parameters
+from bayescr.inference._pyro import draw_latents, example_batch, guide_name, local_parameters
 from bayescr.inference.guides import GuideFactory
 from bayescr.inference.prediction import Prediction, RunningPrediction
 from bayescr.inference.predictive import tiled
@@ -36,7 +36,8 @@ class Posterior:
     """Model, trained guide, scaling and where they come from.
 
     Attributes:
-        model: The Pyro model.
+        model: The Pyro model. The weights in ``model.net`` are where the fit started: predict
+            with `logits` or `predict`, not with ``model.net(x)``.
         guide: The trained guide, an approximation of p(w | data).
         guide_factory: What made the guide; a saved file names it.
         scaling: From pixels to network input, as in training.
@@ -59,8 +60,13 @@ class Posterior:
     @property
     def name(self) -> str:
         """Name of the guide as on the command line, ``mean-field``."""
-        inner = getattr(self.guide_factory, "func", self.guide_factory)  # of a partial
-        return kebab(getattr(inner, "__name__", type(inner).__name__))
+        return kebab(guide_name(self.guide_factory))
+
+    @functools.cached_property
+    def num_classes(self) -> int:
+        """Classes per pixel, K: the maps that the network gives."""
+        _, target = example_batch(self.model, self.in_channels)
+        return target.shape[1]
 
     def __repr__(self) -> str:
         """Guide, size and temperature in a line."""
@@ -75,7 +81,8 @@ class Posterior:
     ) -> dict[str, Tensor]:
         """Draws of the latents from the guide, {site: (num_samples, *shape)}.
 
-        Draw k depends on the seed and k alone: more draws begin with the same ones.
+        Draw k depends on the seed, k and the kind of device (CPU or GPU) alone: more draws begin
+        with the same ones.
 
         Args:
             num_samples: Number of draws.
@@ -94,8 +101,14 @@ class Posterior:
 
     def median(self) -> dict[str, Tensor]:
         """The centre of the guide, by site: where another fit may start."""
-        with torch.no_grad(), local_parameters():
-            return {name: value.detach() for name, value in self.guide.median().items()}
+        try:
+            with torch.no_grad(), local_parameters():
+                return {name: value.detach() for name, value in self.guide.median().items()}
+        except (AttributeError, NotImplementedError) as error:
+            raise BayescrError(
+                f"guide '{self.name}' has no median() that says where its centre is: give it one, "
+                "or take another guide, such as MeanField()"
+            ) from error
 
     def logits(
         self,
@@ -272,5 +285,8 @@ def _weight(latents: Mapping[str, Tensor], name: str) -> Tensor:
 
 
 def _unstack(draws: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    for index in range(len(next(iter(draws.values())))):
+    sizes = [len(values) for values in draws.values()]
+    if not sizes or min(sizes) < 1:
+        raise BayescrError("draws are empty: draw at least one, `posterior.draw(8)`")
+    for index in range(sizes[0]):
         yield {name: values[index] for name, values in draws.items()}

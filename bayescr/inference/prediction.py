@@ -28,6 +28,7 @@ from astropy.nddata import CCDData, StdDevUncertainty
 from torch.nn.functional import softplus
 
 from bayescr._files import write_fits
+from bayescr.data._wcs import without_wcs_cards
 from bayescr.errors import BayescrError
 
 if TYPE_CHECKING:
@@ -37,12 +38,16 @@ __all__ = ["Prediction", "RunningPrediction"]
 
 Array = np.ndarray[Any, Any]
 
+_UNUSABLE = 4  # in DQ: HST's flag of a bad pixel, one of `bayescr.data.BAD_BITS`
 _LARGEST = 700.0  # |logit|; beyond it exp underflows in float64 and logits would turn infinite
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Prediction:
     """Per-pixel posterior maps of one frame, float32, (H, W) or (C, H, W) for several classes.
+
+    At unusable pixels, which the network saw as sky, the maps hold its guess from the neighbours:
+    ``valid`` tells which these are, `mask` never flags them, and `write` marks them in DQ.
 
     Attributes:
         probability: Posterior mean probability of the class.
@@ -73,7 +78,11 @@ class Prediction:
         return (self.probability > threshold) & self.valid
 
     def to_ccddata(self) -> CCDData:
-        """The probability as an astropy frame: std as uncertainty, header and WCS as they came."""
+        """The probability as an astropy frame: std as uncertainty, WCS and header of the frame.
+
+        The header comes without the frame's unit and WCS cards: they would contradict ``unit``
+        and repeat ``wcs``.
+        """
         frame = self.frame
         return CCDData(
             self.probability,
@@ -81,13 +90,22 @@ class Prediction:
             uncertainty=StdDevUncertainty(self.std),
             mask=np.broadcast_to(~self.valid, self.probability.shape).copy(),
             wcs=None if frame is None else frame.wcs,
-            meta=None if frame is None else frame.header.copy(),
+            meta=None if frame is None else _plain_header(frame),
         )
 
-    def to_hdus(self, *, threshold: float = 0.5, extver: int = 1) -> list[fits.ImageHDU]:
-        """The extensions PROB, ENTROPY, MUTUAL_INFORMATION (float32) and CRMASK (uint8)."""
-        wcs = None if self.frame is None else self.frame.wcs
-        header = fits.Header() if wcs is None else wcs.to_header(relax=True)
+    def to_hdus(
+        self, *, threshold: float = 0.5, extver: int = 1, sky: fits.Header | None = None
+    ) -> list[fits.ImageHDU]:
+        """The extensions PROB, ENTROPY, MUTUAL_INFORMATION (float32) and CRMASK (uint8).
+
+        Args:
+            threshold: Probability above which a pixel is set in CRMASK.
+            extver: EXTVER of the four.
+            sky: Their WCS cards; default: those of the frame's WCS, and then its distortion
+                tables follow as further extensions.
+        """
+        sky, tables = _sky(self.frame) if sky is None else (sky, [])
+        header = sky.copy()
         header["BCRNSAMP"] = (self.num_samples, "posterior draws behind the maps")
         planes = {
             "PROB": (self.probability, "cosmic-ray probability"),
@@ -102,22 +120,28 @@ class Prediction:
             if name == "CRMASK":
                 hdu.header["BCRTHRES"] = (threshold, "probability threshold")
             hdus.append(hdu)
-        return hdus
+        return [*hdus, *tables]
 
     def write(self, path: str | Path, *, threshold: float = 0.5, overwrite: bool = False) -> None:
-        """Write the frame (as SCI, with its header) and the maps to a FITS file, atomically.
+        """Write the frame and its maps to a FITS file, atomically; `read_frame` reads it back.
+
+        SCI with the frame's header, ERR where the frame has an uncertainty, the maps of `to_hdus`,
+        DQ (int16, 4 where unusable, else 0), and the tables of the WCS where it has any.
 
         Args:
             path: The file to write; ``.fits.gz`` compresses it.
             threshold: Probability above which a pixel is set in CRMASK.
             overwrite: Whether an existing file may be replaced.
         """
-        hdus: list[Any] = [fits.PrimaryHDU()]
-        if self.frame is not None:
-            science = fits.ImageHDU(self.frame.data, header=self.frame.header, name="SCI")
-            science.header["BUNIT"] = self.frame.unit.to_string()
-            hdus.append(science)
-        hdus += self.to_hdus(threshold=threshold)
+        sky, tables = _sky(self.frame)
+        flags = np.where(self.valid, 0, _UNUSABLE).astype(np.int16)
+        hdus = [
+            fits.PrimaryHDU(),
+            *([] if self.frame is None else _science(self.frame, sky)),
+            *self.to_hdus(threshold=threshold, sky=sky),
+            fits.ImageHDU(flags, header=sky, name="DQ", ver=1),
+            *tables,
+        ]
         write_fits(fits.HDUList(hdus), path, overwrite=overwrite)
 
     def plot(self, *, threshold: float = 0.5) -> Figure:
@@ -191,3 +215,32 @@ class RunningPrediction:
 def _to_numpy(value: torch.Tensor) -> Array:
     """(1, H, W) -> (H, W), (C, H, W) as it is."""
     return (value[0] if len(value) == 1 else value).float().cpu().numpy()
+
+
+def _sky(frame: CCDData | None) -> tuple[fits.Header, list[fits.ImageHDU]]:
+    """The WCS of a frame as cards, SIP among them, and the lookup tables that they name."""
+    if frame is None or frame.wcs is None:
+        return fits.Header(), []
+    described, *tables = frame.wcs.to_fits(relax=True)
+    return described.header.copy(strip=True), tables
+
+
+def _science(frame: CCDData, sky: fits.Header) -> list[fits.ImageHDU]:
+    """SCI and, where there is an uncertainty, ERR."""
+    planes = {"SCI": frame.data}
+    if getattr(frame.uncertainty, "uncertainty_type", None) in ("std", "var", "ivar"):
+        error = frame.uncertainty.represent_as(StdDevUncertainty)
+        planes["ERR"] = error.quantity.to_value(frame.unit)
+    header = _plain_header(frame)
+    header.update(sky)
+    header["BUNIT"] = frame.unit.to_string()
+    return [fits.ImageHDU(plane, header, name=name, ver=1) for name, plane in planes.items()]
+
+
+def _plain_header(frame: CCDData) -> fits.Header:
+    """The header of a frame less what ``frame.wcs`` and ``frame.unit`` say."""
+    header = fits.Header(frame.header, copy=True)  # of a plain dict, too
+    if frame.wcs is not None:
+        header = without_wcs_cards(header)
+    header.remove("BUNIT", ignore_missing=True)
+    return header

@@ -2,7 +2,8 @@
 
     original extensions   header cards and data bytes as they are, compressed ones too
     PROB, ENTROPY, MUTUAL_INFORMATION (float32), CRMASK (uint8)
-                          for each image predicted, with its EXTVER
+                          for each image predicted, with its EXTVER and its WCS cards, which name
+                          the same distortion tables
 
 An original plane in the way of a new one (same EXTNAME and EXTVER, such as the truth CRMASK of a
 simulated exposure) keeps its data and is renamed ``CRMASK_INPUT``. What an earlier prediction
@@ -17,9 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from astropy.io import fits
+from astropy.nddata import CCDData
 from astropy.utils.exceptions import AstropyWarning
 
 from bayescr._files import write_fits
+from bayescr.data._wcs import wcs_cards
 from bayescr.inference.prediction import Prediction
 
 __all__ = ["write_products"]
@@ -51,7 +54,9 @@ def write_products(
     planes = [
         plane
         for version, prediction in predictions.items()
-        for plane in prediction.to_hdus(threshold=threshold, extver=version)
+        for plane in prediction.to_hdus(
+            threshold=threshold, extver=version, sky=_sky(prediction.frame)
+        )
     ]
     for plane in planes:
         plane.header.update(cards or {})
@@ -73,6 +78,14 @@ def write_products(
                 copy.update_extend()
                 _renew_checksum(copy[0])
             write_fits(copy, path, overwrite=overwrite, output_verify="ignore")
+
+
+def _sky(frame: CCDData | None) -> fits.Header:
+    """The WCS cards that the exposure came with: they name tables by the EXTVER in its file."""
+    if frame is None or frame.wcs is None:
+        return fits.Header()
+    cards = wcs_cards(fits.Header(frame.header))
+    return cards if "CTYPE1" in cards else frame.wcs.to_header(relax=True)
 
 
 def _is_replaced(hdu: Any, taken: set[tuple[str, int]]) -> bool:

@@ -11,9 +11,11 @@ Nothing here knows which guide it trains.
 from __future__ import annotations
 
 import copy
+import hashlib
 import math
 import platform
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
 import pyro
@@ -28,8 +30,8 @@ from bayescr.data import PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference import annealing
 from bayescr.inference._descent import Descent
-from bayescr.inference._pyro import build_guide, local_parameters
-from bayescr.inference._validation import Keeper, validation_nll
+from bayescr.inference._pyro import build_guide, guide_name, local_parameters
+from bayescr.inference._validation import EarlyStopping, validation_nll
 from bayescr.inference.guides import GuideFactory
 from bayescr.inference.posterior import Posterior
 from bayescr.models import BayesianSegmenter
@@ -76,7 +78,8 @@ def fit(
             `annealing.warmup_cosine`.
         kl_schedule: kl_weight by fraction of steps; default `annealing.linear`.
         clip_norm: Largest norm of the gradient of the loss per pixel; None for no limit.
-        patience: Epochs without a better validation NLL after which to stop; None: never.
+        patience: Epochs without a better validation NLL after which to stop, of those whose
+            weights could be kept; None: never.
         validation_samples: Posterior draws behind the validation NLL.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"`` for the convolutions.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
@@ -101,6 +104,8 @@ def fit(
             raise BayescrError(f"{name} is {value}: expected a number above 0")
     kl_schedule = annealing.linear() if kl_schedule is None else kl_schedule
     rate_schedule = learning_rate_schedule or annealing.warmup_cosine()
+    rates = _sampled(rate_schedule, "learning_rate_schedule")
+    kl_weights = _sampled(kl_schedule, "kl_schedule")
     place = find_device(device)
     dtype = compute_dtype(precision, place)
 
@@ -112,6 +117,7 @@ def fit(
         else:
             _start_from(model, start)
         in_channels = len(train[0]["image"])
+        _check_channels(model, in_channels)
         built = build_guide(guide, model, in_channels=in_channels).to(place)
         descent = Descent(
             modules=nn.ModuleDict({"model": model, "guide": built}),
@@ -124,23 +130,23 @@ def fit(
             clip_norm=clip_norm,
             device=place,
         )
-        keeper = Keeper(descent.modules, patience)
+        stopping = EarlyStopping(descent.modules, patience)
         history = []
-        with track(f"fit {_name(guide)}", descent.total, show=progress) as advance:
+        with track(f"fit {guide_name(guide)}", descent.total, show=progress) as advance:
             for epoch in range(1, epochs + 1):
                 with model.computing_in(dtype):
                     row = {"epoch": epoch, **descent.epoch(advance)}
                 history.append(row)
                 if validation is None:
-                    keeper.keep(epoch)
+                    stopping.keep(epoch)
                     continue
                 nll = validation_nll(model, built, validation, validation_samples, batch_size)
                 row["validation_nll"] = nll
                 if math.isclose(row["kl_weight"], kl_schedule(1.0), rel_tol=1e-6):
-                    keeper.offer(nll, epoch)
-                if keeper.is_out_of_patience(epoch):
+                    stopping.offer(nll, epoch)
+                if stopping.is_out_of_patience:
                     break
-        keeper.restore()
+        stopping.restore()
         descent.modules.eval()
         if hasattr(built, "finalize"):
             built.finalize(model, train)
@@ -149,8 +155,8 @@ def fit(
         "epochs": epochs,
         "batch_size": batch_size,
         "learning_rate": learning_rate,
-        "learning_rate_schedule": [rate_schedule(i / 10) for i in range(11)],
-        "kl_schedule": [kl_schedule(i / 10) for i in range(11)],
+        "learning_rate_schedule": rates,
+        "kl_schedule": kl_weights,
         "clip_norm": clip_norm,
         "patience": patience,
         "validation_samples": validation_samples,
@@ -168,8 +174,9 @@ def fit(
         provenance={
             "settings": settings,
             "start": None if start is None else start.name,
-            "kept_epoch": keeper.epoch,
+            "kept_epoch": stopping.epoch,
             "base_rate": base_rate.tolist(),
+            "train_data": _describe(train),
             "train_exposures": sorted(set(train.exposures)),
             "validation_exposures": [] if validation is None else sorted(set(validation.exposures)),
             "versions": _versions(),
@@ -203,9 +210,33 @@ def _census(train: PatchDataset) -> tuple[Tensor, int]:
     return (positive + 0.5) / (count + 1.0), count * train.num_classes
 
 
-def _name(guide: GuideFactory) -> str:
-    inner = getattr(guide, "func", guide)  # of a functools.partial
-    return getattr(inner, "__name__", type(inner).__name__)
+def _describe(train: PatchDataset) -> dict[str, Any]:
+    """What was trained on, with the hash of its items before they are flipped and turned."""
+    plain = copy.copy(train)
+    plain.augment = False
+    digest = hashlib.sha256()
+    for index in range(len(plain)):
+        item = plain[index]
+        for part in (item["image"], item["target"], item["valid"]):
+            digest.update(f"{item['exposure']} {tuple(part.shape)} {part.dtype} ".encode())
+            digest.update(part.numpy().tobytes())
+    return {
+        "items": len(train),
+        "patch": train.patch,
+        "augment": train.augment,
+        "sha256": digest.hexdigest(),
+    }
+
+
+def _sampled(schedule: Callable[[float], float], name: str) -> list[float]:
+    """A schedule at eleven points from 0 to 1."""
+    values = [float(schedule(i / 10)) for i in range(11)]
+    for i, value in enumerate(values):
+        if not 0.0 <= value < math.inf:
+            raise BayescrError(
+                f"{name} is {value} at {i / 10} of the steps: expected a finite number from 0 up"
+            )
+    return values
 
 
 def _versions() -> dict[str, str]:
@@ -221,6 +252,15 @@ def _check(**counts: int) -> None:
     for name, count in counts.items():
         if count < 1:
             raise BayescrError(f"{name} is {count}: expected a whole number from 1 up")
+
+
+def _check_channels(model: BayesianSegmenter, in_channels: int) -> None:
+    declared = getattr(model.net, "in_channels", in_channels)
+    if declared != in_channels:
+        raise BayescrError(
+            f"the images have {in_channels} channel(s) but the network in_channels={declared}: "
+            f"make it with in_channels={in_channels}"
+        )
 
 
 def _check_data(train: PatchDataset, validation: PatchDataset | None, patience: int | None) -> None:

@@ -17,8 +17,9 @@ def fan_in(layer: nn.Module) -> int:
 
     A convolution sums its kernel over the channels of its group. A transposed convolution
     spreads each input over its kernel, so that an output sums only the part of the kernel that
-    the stride lets overlap: for kernel 2 and stride 2 one tap a channel, a quarter of what the
-    shape of the weight suggests.
+    the stride lets overlap: kernel / stride taps along each axis in the mean over outputs, which
+    is rounded and at least 1. For kernel 2 and stride 2 that is one tap a channel, a quarter of
+    what the shape of the weight suggests.
 
     Example:
         >>> fan_in(nn.Conv2d(8, 4, 3)), fan_in(nn.ConvTranspose2d(8, 4, 2, stride=2))
@@ -26,10 +27,9 @@ def fan_in(layer: nn.Module) -> int:
     """
     if isinstance(layer, _TRANSPOSED):
         taps = math.prod(
-            max(1, kernel // stride)
-            for kernel, stride in zip(layer.kernel_size, layer.stride, strict=True)
+            kernel / stride for kernel, stride in zip(layer.kernel_size, layer.stride, strict=True)
         )
-        return taps * layer.in_channels // layer.groups
+        return max(1, round(taps * layer.in_channels / layer.groups))
     if isinstance(layer, _CONVOLUTIONS):
         return math.prod(layer.kernel_size) * layer.in_channels // layer.groups
     if isinstance(layer, nn.Linear):

@@ -34,7 +34,9 @@ class BayesianSegmenter(PyroModule):
 
     Site names are the paths of the parameters in the network: ``down1.conv1.weight``; the
     pixels are ``obs``. The network is copied; the values its random weights have are where
-    guides start. Weights that are not random are plain parameters, trained with the guide.
+    guides start, and stay so: after a fit ``model.net(x)`` still runs the start weights; the
+    fitted ones are the guide's. Weights that are not random are plain parameters, trained with
+    the guide.
 
     Args:
         net: Maps images (B, C, H, W) to logits (B, K, H, W).

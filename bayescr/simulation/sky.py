@@ -83,7 +83,7 @@ def resolved_galaxy(canvas: Canvas, rng: np.random.Generator) -> None:
 
     An exponential (Sersic n = 1) disk and a bulge, much larger than the frame, are modulated by
     spiral-arm-like lognormal clumps and by dust. Resolved stars follow the light, with
-    N(m) ~ 10^(0.35 m) from 20.5 to 28.
+    N(m) ~ 10^(0.35 m) from 19.5 to 28.
     """
     light = _disk(canvas, rng) * np.exp(0.25 * _texture(canvas.shape, rng))
     clumps = np.exp(1.1 * _texture(canvas.shape, rng))
@@ -91,7 +91,7 @@ def resolved_galaxy(canvas: Canvas, rng: np.random.Generator) -> None:
     canvas.image += light * dust
 
     weight = light * clumps * dust
-    number = rng.poisson(0.03 * rng.lognormal(0, 0.4) * light.size)
+    number = rng.poisson(0.02 * rng.lognormal(0, 0.4) * light.size)
     magnitude = _power_law_magnitudes(number, rng, slope=0.35, bright=19.5, faint=28.0)
     x, y = _following(weight, number, rng)
     canvas.add_stars(x, y, canvas.electrons(magnitude))

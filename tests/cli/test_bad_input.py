@@ -125,6 +125,15 @@ def test_rate_without_exposure_time(fails, bayescr, tmp_path, posterior):
     assert bayescr(*arguments, "--exposure-time", 100).exit_code == 0
 
 
+def test_truth_of_chips_that_share_a_version(fails, tmp_path, posterior):
+    data = tmp_path / "data"
+    data.mkdir()
+    planes = [fits.ImageHDU(np.eye(16), name=name) for name in ("SCI", "CRMASK") * 2]
+    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(data / "a.fits")
+    options = ("--model", posterior, "-o", tmp_path / "out")
+    fails("evaluate", "--data", data, *options, says="several SCI of one EXTVER")
+
+
 # Models
 
 

@@ -239,6 +239,52 @@ def test_predict_every_chip_under_its_extver(bayescr, exposure, posterior, tmp_p
         np.testing.assert_array_equal(one["PROB", 4].data, both["PROB", 4].data)
 
 
+def test_predict_chips_without_versions_and_chosen_ones(bayescr, exposure, posterior, tmp_path):
+    """Chips of the same EXTVER are numbered in their order, and none is lost."""
+    path, out = tmp_path / "chips.fits", tmp_path / "out.fits"
+    with fits.open(exposure) as hdus:
+        data = hdus["SCI"].data
+    chips = [fits.ImageHDU(chip, name="SCI") for chip in (data, data[::-1], data[:, ::-1])]
+    fits.HDUList([fits.PrimaryHDU(), *chips]).writeto(path)
+    options = ("--model", posterior, "-o", out, "--samples", 2, "--overwrite")
+    for chosen in ((), (3, 1)):
+        selection = [word for number in chosen for word in ("--extension", number)]
+        result = bayescr("predict", path, *options, *selection)
+        assert result.exit_code == 0, result.output
+        assert result.stderr == ""
+        model = Posterior.load(posterior)
+        with fits.open(out) as hdus:
+            assert len(hdus) == 4 + len(MAPS) * len(chosen or chips)
+            for version, number in enumerate(chosen or (1, 2, 3), start=1):
+                expected = model.predict(read_frame(path, extension=number), num_samples=2)
+                np.testing.assert_array_equal(hdus["PROB", version].data, expected.probability)
+
+
+def test_predict_tells_of_images_left_out(bayescr, posterior, tmp_path):
+    path, out = tmp_path / "mosaic.fits", tmp_path / "out.fits"
+    data = np.random.default_rng(0).normal(100, 5, (16, 16)).astype(np.float32)
+    planes = [fits.ImageHDU(data, name=name) for name in ("N1", "N2", "N3", "DQ")]
+    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(path)
+    options = ("--model", posterior, "-o", out, "--samples", 1, "--overwrite")
+    (line,) = bayescr("predict", path, *options).stderr.splitlines()
+    assert line.startswith("note: ")
+    assert "2 other 2-D image(s) left out" in line
+    assert bayescr("predict", path, *options, "--extension", "N1").stderr == ""
+
+
+def test_predict_reads_a_lone_exposure_once(bayescr, exposure, posterior, tmp_path, monkeypatch):
+    read = []
+
+    def counted(path, **options):
+        read.append(path)
+        return read_frame(path, **options)
+
+    monkeypatch.setattr("bayescr.data.read_frame", counted)
+    options = ("--model", posterior, "-o", tmp_path / "out.fits", "--samples", 1)
+    assert bayescr("predict", exposure, *options).exit_code == 0
+    assert read == [exposure]
+
+
 def test_predict_several_exposures_into_a_folder(bayescr, frames, posterior, tmp_path):
     paths = sorted(frames.iterdir())[:2]
     result = bayescr("predict", *paths, "--model", posterior, "-o", tmp_path / "out")
@@ -332,4 +378,4 @@ def test_demo_hands_over_to_the_demo(bayescr, tmp_path, monkeypatch):
     module.run_demo = lambda output, **options: calls.append((output, options))
     monkeypatch.setitem(sys.modules, "bayescr.cli.demo", module)
     assert bayescr("demo", "-o", tmp_path, "--seed", 3).exit_code == 0
-    assert calls == [(tmp_path, {"seed": 3, "show_progress": True})]
+    assert calls == [(tmp_path, {"device": "auto", "seed": 3, "show_progress": True})]

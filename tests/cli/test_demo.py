@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 from astropy.io import fits
 
 from bayescr.cli.demo import DemoSettings, run_demo
+from bayescr.errors import BayescrError
 from bayescr.inference import Posterior
 
 TINY = DemoSettings(
@@ -53,6 +55,12 @@ def test_guides_share_no_exposure_with_the_test(output):
     assert seen
     assert not tested & seen
     assert manifest["data"]
+
+
+def test_frames_of_another_run_are_refused(output, tmp_path):
+    shutil.copytree(output, tmp_path / "again")
+    with pytest.raises(BayescrError, match="not a frame of this demonstration.*another --output"):
+        run_demo(tmp_path / "again", settings=TINY, seed=1, show_progress=False)
 
 
 def test_the_python_of_the_readme_runs(output, monkeypatch, capsys):

@@ -1,6 +1,5 @@
 import gzip
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +9,8 @@ from astropy.nddata import CCDData
 from astropy.wcs import WCS
 
 from bayescr.data import BAD_BITS, image_extensions, read_frame, read_truth
+from bayescr.data.frames import count_left_out
 from bayescr.errors import BayescrError
-
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
 
 def image(shape=(12, 20), seed=0):
@@ -109,6 +107,32 @@ def test_image_extensions_lists_every_chip_else_the_first_image(tmp_path):
     )
     assert image_extensions(cube_first) == [2]
     np.testing.assert_array_equal(read_frame(cube_first).data, image())
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 1, 3)])
+def test_chips_without_versions_are_told_apart_by_number(tmp_path, order):
+    """SCI, DQ, SCI, DQ or SCI, SCI, DQ, DQ: the second of each belong together."""
+    hdus = []
+    for seed in (1, 2):
+        flags = np.zeros((12, 20), np.int16)
+        flags[seed, seed] = 4
+        hdus += [fits.ImageHDU(image(seed=seed), name="SCI"), fits.ImageHDU(flags, name="DQ")]
+    path = write(tmp_path / "a.fits", *(hdus[i] for i in order), *chip(7))
+    extensions = image_extensions(path)
+    assert extensions == [1 + order.index(0), 1 + order.index(2), ("SCI", 7)]
+    for seed, extension in enumerate(extensions[:2], start=1):
+        frame = read_frame(path, extension=extension)
+        np.testing.assert_array_equal(frame.data, image(seed=seed))
+        assert np.argwhere(frame.mask).tolist() == [[seed, seed]]
+
+
+def test_images_left_out_are_those_that_look_like_science(tmp_path):
+    names = ["N1", "N2", "", "DQ", "WCSDVARR", "CRMASK_INPUT"]
+    planes = [fits.ImageHDU(image(), name=name) for name in names]
+    cube = fits.ImageHDU(np.zeros((3, 4, 5)))
+    assert count_left_out(write(tmp_path / "mosaic.fits", *planes, cube)) == 2
+    assert count_left_out(write(tmp_path / "flc.fits", *chip(1), *chip(2), *planes)) == 0
+    assert count_left_out(write_plain(tmp_path / "plain.fits", image())) == 0
 
 
 @pytest.mark.parametrize(
@@ -334,10 +358,8 @@ def test_companions_of_another_shape(tmp_path):
         ("decam_dq_cutouts/testcase8__c4d_171113_060340_ooi_r_ls9.N6.fits", (375, 280)),
     ],
 )
-def test_real_frames(name, shape):
-    if not (SHARED / name).exists():
-        pytest.skip(f"real data not found: {name}")
-    frame = read_frame(SHARED / name)
+def test_real_frames(real_data, name, shape):
+    frame = read_frame(real_data(name))
     assert frame.data.shape == shape
     assert frame.unit == u.adu
     assert np.isfinite(frame.data).all()
@@ -362,5 +384,5 @@ def test_a_prediction_is_not_taken_for_truth(tmp_path):
     path = write(tmp_path / "both.fits", *chip(1), moved_aside, predicted)
     np.testing.assert_array_equal(read_truth(path, shape=(12, 20)), truth == 1)
     path = write(tmp_path / "prediction.fits", *chip(1), predicted)
-    with pytest.raises(BayescrError, match="no extension 'CRMASK_INPUT'"):
+    with pytest.raises(BayescrError, match=r"no extension \('CRMASK_INPUT', 1\)"):
         read_truth(path, shape=(12, 20))

@@ -55,6 +55,7 @@ class FakePosterior:
     slope: float = 1.0
     spread: float = 0.3
     temperature: float = 1.0
+    num_classes: int = 1
     name: str = "mean-field"
     scaling: FakeScaling = field(default_factory=FakeScaling)
     provenance: dict = field(default_factory=lambda: {"seed": 0})

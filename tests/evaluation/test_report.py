@@ -215,7 +215,7 @@ def test_manifest_says_how_to_make_it_again(report, dataset, fakes, posteriors):
 
 def test_several_classes_are_pooled_and_one_field_gets_no_rows_of_its_own(fakes):
     dataset = fakes[0](exposures=["a", "b"], fields={"a": "x", "b": "x"}, num_classes=3)
-    report = evaluate({"one": fakes[1]()}, dataset, num_samples=2)
+    report = evaluate({"one": fakes[1](num_classes=3)}, dataset, num_samples=2)
     assert list(report.table.field) == ["all", "all"]
     expected = 3 * sum(int(item["valid"].sum()) for item in dataset)
     assert row(report, "one")["pixels"] == expected
@@ -251,8 +251,7 @@ def test_mismatches_are_one_clear_line(fakes, dataset, tmp_path):
     broken = make_posterior(slope=float("nan"))
     soft = make_dataset(exposures=["a"])
     soft.items[0]["target"][:] = 0.5
-    classes = make_posterior()
-    classes.num_classes = 2
+    classes = make_posterior(num_classes=2)
     narrow = make_posterior()
     narrow.logits = lambda image, **_: iter([image[:, :8]])
     cases = [

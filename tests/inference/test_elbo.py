@@ -97,6 +97,40 @@ def test_loss_and_gradients_of_the_mean_field_equal_quadrature(
     )
 
 
+@pytest.mark.parametrize("handler", ["scale", "mask"])
+@pytest.mark.parametrize("factory", [guides.MeanField(), guides.LowRank(), guides.MCDropout()])
+def test_a_model_scaled_or_masked_alone_gets_the_sampled_kl(one_weight, pixels, handler, factory):
+    """KL = E_q[log q - s log p]; with s = 0, masked: the prior does not count at all."""
+    share = {"scale": 0.25, "mask": 0.0}[handler]
+    handled = (
+        poutine.mask(one_weight, mask=False) if handler == "mask"
+        else poutine.scale(one_weight, scale=share)
+    )  # fmt: skip
+    one_weight.float()
+    pixels = [plane.float() if plane.is_floating_point() else plane for plane in pixels]
+    guide = factory(one_weight)
+    kls = []
+    for analytic in (True, False):
+        torch.manual_seed(2)
+        with local_parameters():
+            kls.append(AnnealedELBO(analytic_kl=analytic).terms(handled, guide, *pixels).kl)
+    torch.manual_seed(2)
+    with local_parameters():
+        site = poutine.trace(guide).get_trace().nodes["weight"]
+    log_q = site["fn"].log_prob(site["value"])
+    log_p = dist.Normal(0.0, PRIOR_SCALE).log_prob(site["value"]).sum()
+    assert kls[0].item() == kls[1].item() == pytest.approx((log_q - share * log_p).item())
+
+
+@pytest.mark.parametrize("scale", [0.25, torch.tensor(0.25)])
+def test_model_and_guide_scaled_alike_keep_the_closed_form(one_weight, pixels, scale):
+    guide = guides.MeanField()(one_weight)
+    scaled = [poutine.scale(part, scale=scale) for part in (one_weight, guide)]
+    with local_parameters():
+        exact = AnnealedELBO().terms(one_weight, guide, *pixels).kl
+        assert AnnealedELBO().terms(*scaled, *pixels).kl.item() == 0.25 * exact.item()
+
+
 def test_loss_and_gradient_of_map_equal_the_closed_form(one_weight, pixels):
     guide = guides.MAP()(one_weight)
     w = guide.weights.weight.loc.item()

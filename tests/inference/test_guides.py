@@ -6,12 +6,14 @@ The contract runs over the families: a new guide or prior is tested without bein
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import re
 
 import pytest
 import torch
 from pyro import poutine
+from pyro.infer import autoguide
 from torch import nn
 
 from bayescr.errors import BayescrError
@@ -188,6 +190,19 @@ def test_bad_settings_are_refused(make):
 def test_a_class_where_an_instance_belongs_is_named(small_model):
     with pytest.raises(BayescrError, match=r"guide is the class MeanField.*MeanField\(\)"):
         _built(guides.MeanField, small_model())
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        autoguide.AutoLaplaceApproximation,
+        functools.partial(autoguide.AutoLaplaceApproximation),
+        lambda model: autoguide.AutoLaplaceApproximation(model),
+    ],
+)
+def test_a_guide_that_svi_does_not_finish_is_refused(small_model, factory):
+    with pytest.raises(BayescrError, match="after SVI it is a point.* use AutoNormal or AutoMult"):
+        _built(factory, small_model())
 
 
 def test_a_users_own_guide_is_a_site_and_a_line(small_model):

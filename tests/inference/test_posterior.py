@@ -9,8 +9,9 @@ import torch
 from astropy.nddata import CCDData
 from torch import nn
 
-from bayescr.data import Scaling
+from bayescr.data import PatchDataset, Scaling
 from bayescr.errors import BayescrError
+from bayescr.evaluation import evaluate
 from bayescr.inference import Posterior, RunningPrediction, guides
 from bayescr.inference._pyro import build_guide
 from bayescr.models import BayesianSegmenter, UNet
@@ -128,6 +129,26 @@ def test_a_point_mass_needs_one_pass_and_gives_the_maps_of_many(fitted, frame, n
     assert len(passes) == 7
     assert short.std.max() == 0.0
     assert short.mutual_information.max() < 1e-6
+
+
+def test_no_draws_at_all_are_refused(fitted, frame):
+    posterior = fitted("mean-field")
+    nothing = {name: values[:0] for name, values in posterior.draw(1).items()}
+    for draws in ({}, nothing):
+        with pytest.raises(BayescrError, match=r"draws are empty.*posterior\.draw\(8\)"):
+            posterior.predict(frame, draws=draws)
+
+
+@pytest.mark.parametrize("classes", [1, 3])
+def test_num_classes_are_the_maps_of_the_network(classes):
+    assert _wrap(UNet(width=2, num_classes=classes)).num_classes == classes
+    assert _wrap(nn.Conv2d(1, classes, 1)).num_classes == classes  # which does not say it
+
+
+def test_evaluate_refuses_a_posterior_of_other_classes_before_it_predicts(make_frames):
+    dataset = PatchDataset.from_frames(*make_frames(count=1, num_classes=2), patch=None)
+    with pytest.raises(BayescrError, match="has 1 classes but the dataset has 2"):
+        evaluate({"one": _wrap(UNet(width=2))}, dataset)
 
 
 def test_tile_and_batch_change_nothing(fitted, frame):

@@ -9,10 +9,11 @@ import pytest
 import torch
 from astropy import units as u
 from astropy.io import fits
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, VarianceUncertainty
 from astropy.wcs import WCS
 from matplotlib.figure import Figure
 
+from bayescr.data import read_frame
 from bayescr.errors import BayescrError
 from bayescr.inference import Prediction, RunningPrediction
 
@@ -137,7 +138,7 @@ def frame():
     wcs.wcs.crpix = [4.0, 3.0]
     wcs.wcs.cdelt = [-1e-5, 1e-5]
     data = np.random.default_rng(0).normal(100, 5, (6, 8)).astype(np.float32)
-    header = fits.Header({"OBJECT": "M 92", "EXPTIME": 120.0})
+    header = fits.Header({"OBJECT": "M 92", "EXPTIME": 120.0, "BUNIT": "electron", "CRVAL1": 150.1})
     return CCDData(data, unit=u.electron, wcs=wcs, header=header)
 
 
@@ -167,7 +168,7 @@ def test_files_hold_the_maps_and_the_frame_they_belong_to(prediction, frame, tmp
     prediction.write(path, threshold=0.4)
     with fits.open(path) as hdus:
         assert [hdu.name for hdu in hdus[1:]] == [
-            "SCI", "PROB", "ENTROPY", "MUTUAL_INFORMATION", "CRMASK",
+            "SCI", "PROB", "ENTROPY", "MUTUAL_INFORMATION", "CRMASK", "DQ",
         ]  # fmt: skip
         for hdu, expected in (
             ("SCI", frame.data), ("PROB", prediction.probability), ("ENTROPY", prediction.entropy),
@@ -184,6 +185,42 @@ def test_files_hold_the_maps_and_the_frame_they_belong_to(prediction, frame, tmp
         sky = frame.wcs.pixel_to_world_values(2.0, 5.0)
         np.testing.assert_allclose(WCS(hdus["PROB"].header).pixel_to_world_values(2.0, 5.0), sky)
     assert [file.name for file in path.parent.iterdir()] == [name]  # no half of another
+
+
+def test_files_read_back_as_the_frame_unusable_pixels_and_uncertainty_included(frame, tmp_path):
+    frame.data[3, 3] = np.nan
+    frame.header["EXTVER"] = 2
+    frame.uncertainty = VarianceUncertainty(frame.data.astype(float) ** 2)
+    valid = np.isfinite(frame.data)
+    valid[0, :2] = False
+    prediction = _predict(np.zeros((1, 1, 6, 8)), valid=valid, frame=frame)
+    prediction.write(tmp_path / "out.fits")
+    again = read_frame(tmp_path / "out.fits")
+    np.testing.assert_array_equal(again.data, frame.data)
+    np.testing.assert_array_equal(again.mask, ~valid)
+    np.testing.assert_allclose(again.uncertainty.array, frame.data, rtol=1e-6)  # float32
+    assert again.unit == frame.unit
+    assert again.header["OBJECT"] == "M 92"
+    with fits.open(tmp_path / "out.fits") as hdus:
+        assert hdus["DQ"].header["BITPIX"] == 16
+        np.testing.assert_array_equal(hdus["DQ"].data, np.where(valid, 0, 4))
+
+
+def test_a_frame_made_by_hand_has_a_plain_header(tmp_path):
+    for meta in (None, {"object": "M 92", "bunit": "adu"}):
+        frame = CCDData(np.ones((4, 4), np.float32), unit="electron", meta=meta)
+        prediction = _predict(np.zeros((1, 1, 4, 4)), frame=frame)
+        assert "BUNIT" not in prediction.to_ccddata().header
+        prediction.write(tmp_path / "out.fits", overwrite=True)
+        again = read_frame(tmp_path / "out.fits")
+        assert again.unit == u.electron
+        assert again.header.get("OBJECT") == (meta and "M 92")
+
+
+def test_cards_of_a_wcs_that_could_not_be_read_are_kept(frame, tmp_path):
+    frame.wcs = None
+    _predict(np.zeros((1, 1, 6, 8)), frame=frame).write(tmp_path / "out.fits")
+    assert fits.getheader(tmp_path / "out.fits", "SCI")["CRVAL1"] == 150.1
 
 
 def test_files_are_not_replaced_unless_asked(prediction, tmp_path):
@@ -215,6 +252,7 @@ def test_ccddata_carries_maps_mask_wcs_and_header(prediction, frame):
     assert ccd.unit == u.dimensionless_unscaled
     assert ccd.wcs is frame.wcs
     assert ccd.header["OBJECT"] == "M 92"
+    assert not {"BUNIT", "CRVAL1"} & set(ccd.header)  # of the frame; `unit` and `wcs` say it
     ccd.header["OBJECT"] = "other"
     assert frame.header["OBJECT"] == "M 92"
 
@@ -226,7 +264,9 @@ def test_several_classes_go_the_same_way(frame, tmp_path):
     assert prediction.to_ccddata().mask.shape == (3, 6, 8)
     prediction.write(tmp_path / "out.fits")
     assert fits.getdata(tmp_path / "out.fits", "PROB").shape == (3, 6, 8)
-    assert len(prediction.plot().axes) == 3 * 4 + 3 * 3  # panels and colour bars
+    axes = prediction.plot().axes
+    assert len(axes) == 3 * 4 + 3 * 3  # panels and colour bars
+    assert [axis.get_ylabel() for axis in axes[:12:4]] == ["class 0", "class 1", "class 2"]
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])

@@ -6,21 +6,24 @@ import numpy as np
 import pytest
 import torch
 from astropy.io import fits
+from astropy.wcs import WCS
 
-from bayescr.data import read_frame
+from bayescr.data import read_frame, read_truth
 from bayescr.errors import BayescrError
 from bayescr.inference import RunningPrediction
 from bayescr.inference.products import write_products
 
+PIXELS = np.array([[0.0, 0.0], [7.0, 2.0], [9.0, 7.0]])
 NAMES = ["PROB", "ENTROPY", "MUTUAL_INFORMATION", "CRMASK"]
 
 
-def predicted(shape=(8, 10), seed=0):
+def predicted(frame=None, seed=0):
+    shape = (8, 10) if frame is None else frame.shape
     rng = np.random.default_rng(seed)
     running = RunningPrediction()
     for _ in range(3):
         running.add(torch.from_numpy(rng.normal(size=(1, *shape))))
-    return running.result()
+    return running.result(frame=frame)
 
 
 @pytest.fixture
@@ -38,6 +41,57 @@ def exposure(tmp_path):
     path = tmp_path / "exposure.fits"
     fits.HDUList([primary, science, table, squeezed]).writeto(path, checksum=True)
     return path
+
+
+@pytest.fixture
+def distorted_exposure(tmp_path):
+    """Two chips as HST's pipeline writes them: CD matrix, SIP, and lookup tables in extensions."""
+
+    def write(*, tables, sip):
+        rng = np.random.default_rng(0)
+        hdus = [fits.PrimaryHDU()]
+        for version in (1, 2):
+            chip = fits.ImageHDU(rng.normal(size=(8, 10)).astype("f4"), name="SCI", ver=version)
+            suffix = "-SIP" if sip else ""
+            chip.header.update(
+                {
+                    "BUNIT": "ELECTRONS",
+                    "CTYPE1": f"RA---TAN{suffix}", "CTYPE2": f"DEC--TAN{suffix}",
+                    "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 5.0, "CRPIX2": 4.0,
+                    "CD1_1": -1.2e-5, "CD1_2": 3e-6, "CD2_1": 3e-6, "CD2_2": 1.2e-5,
+                }
+            )  # fmt: skip
+            if sip:
+                chip.header.update(
+                    {"A_ORDER": 2, "A_2_0": 1e-2, "B_ORDER": 2, "B_0_2": -2e-2, "B_1_1": 5e-3}
+                )
+            hdus.append(chip)
+            for axis in (1, 2) if tables else ():
+                number = 2 * (version - 1) + axis
+                _refer(chip.header, axis, "CPDIS", "DP", number)
+                _refer(chip.header, axis, "D2IMDIS", "D2IM", axis)
+                hdus.append(_table(rng, "WCSDVARR", number))
+                if version == 1:
+                    hdus.append(_table(rng, "D2IMARR", axis))
+        path = tmp_path / "distorted.fits"
+        fits.HDUList(hdus).writeto(path)
+        return path
+
+    return write
+
+
+def _refer(header, axis, kind, record, number):
+    header[f"{kind}{axis}"] = "LOOKUP"
+    for field, value in {"EXTVER": number, "NAXES": 2, "AXIS.1": 1, "AXIS.2": 2}.items():
+        header[f"{record}{axis}.{field}"] = value
+
+
+def _table(rng, name, number):
+    """Shifts of about half a pixel on a coarse grid over the chip."""
+    table = fits.ImageHDU(rng.normal(0.0, 0.5, (3, 3)).astype("f4"), name=name, ver=number)
+    table.header.update({"CRPIX1": 1.0, "CRPIX2": 1.0, "CRVAL1": 1.0, "CRVAL2": 1.0})
+    table.header.update({"CDELT1": 5.0, "CDELT2": 4.0})
+    return table
 
 
 def stored(path, count):
@@ -92,6 +146,66 @@ def test_a_plane_in_the_way_is_renamed_and_a_prediction_replaced(tmp_path, kind)
             assert names == [("CRMASK_INPUT", 1), ("PROB", 2), *((name, 1) for name in NAMES)]
             np.testing.assert_array_equal(hdus["CRMASK_INPUT"].data, truth)
             np.testing.assert_array_equal(hdus["CRMASK"].data, predicted(seed=seed).mask())
+
+
+def test_each_chip_keeps_its_truth(exposure, tmp_path):
+    truths = {1: np.eye(8, 10) == 1, 2: np.eye(8, 10) == 0}
+    source, out = tmp_path / "source.fits", tmp_path / "out.fits"
+    planes = [
+        fits.ImageHDU(truth.astype(np.uint8), name="CRMASK", ver=version)
+        for version, truth in truths.items()
+    ]
+    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(source)
+    write_products(source, {1: predicted(), 2: predicted()}, out)
+    for version, truth in truths.items():
+        read = read_truth(out, extension=("CRMASK", version), shape=(8, 10))
+        np.testing.assert_array_equal(read, truth)
+
+
+@pytest.mark.parametrize("name", ["out.fits", "out.fits.fz"])
+def test_maps_lie_where_their_chip_does_on_the_same_distortion_tables(
+    distorted_exposure, tmp_path, name
+):
+    source = distorted_exposure(tables=True, sip=True)
+    frames = {version: read_frame(source, extension=("SCI", version)) for version in (1, 2)}
+    predictions = {version: predicted(frame=frame) for version, frame in frames.items()}
+    write_products(source, predictions, tmp_path / name)
+    with fits.open(tmp_path / name) as hdus:
+        assert [hdu.name for hdu in hdus].count("WCSDVARR") == 4  # no further copies
+        skies = [
+            [
+                WCS(hdus[plane, version].header, fobj=hdus).all_pix2world(PIXELS, 0)
+                for plane in ("SCI", *NAMES)
+            ]
+            for version in (1, 2)
+        ]
+    for chip in skies:
+        for sky in chip:
+            np.testing.assert_array_equal(sky, chip[0])
+    assert np.abs(skies[0][0] - skies[1][0]).max() > 1e-7  # degrees: each has tables of its own
+
+
+@pytest.mark.parametrize("tables", [True, False])
+@pytest.mark.parametrize("sip", [True, False])
+def test_written_alone_all_planes_lie_where_the_frame_does(
+    distorted_exposure, tmp_path, tables, sip
+):
+    frame = read_frame(distorted_exposure(tables=tables, sip=sip), extension=("SCI", 2))
+    prediction = predicted(frame=frame)
+    prediction.write(tmp_path / "out.fits")
+    expected = frame.wcs.all_pix2world(PIXELS, 0)
+    linear = frame.wcs.wcs_pix2world(PIXELS, 0)
+    is_distorted = np.abs(expected - linear).max() > 1e-6  # degrees: a tenth of a pixel
+    assert is_distorted == (tables or sip)
+    with fits.open(tmp_path / "out.fits") as hdus:
+        hdus.verify("exception")
+        for name in ("SCI", "PROB", "CRMASK", "DQ"):
+            sky = WCS(hdus[name].header, fobj=hdus).all_pix2world(PIXELS, 0)
+            np.testing.assert_allclose(sky, expected, rtol=0, atol=1e-10, err_msg=name)
+        loose = fits.HDUList([fits.PrimaryHDU(), *prediction.to_hdus()])
+        sky = WCS(loose["PROB"].header, fobj=loose).all_pix2world(PIXELS, 0)
+        np.testing.assert_allclose(sky, expected, rtol=0, atol=1e-10)
+    assert read_frame(tmp_path / "out.fits").wcs is not None
 
 
 def test_cards_stand_in_every_new_plane(exposure, tmp_path):

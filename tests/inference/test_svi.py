@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
+import re
 
 import numpy as np
 import pyro
@@ -11,12 +13,14 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.infer import autoguide
+from torch import nn
 
 from bayescr._random import seeded
 from bayescr.data import PatchDataset, Scaling
 from bayescr.errors import BayescrError
 from bayescr.inference import Posterior, annealing, fit, guides, svi
-from bayescr.inference._pyro import draw_latents
+from bayescr.inference._pyro import draw_latents, local_parameters
+from bayescr.inference._validation import validation_nll
 from bayescr.models import BayesianSegmenter, UNet, priors
 
 quick = functools.partial(fit, epochs=2, batch_size=2, precision="float32")
@@ -107,9 +111,9 @@ def test_the_exact_posterior_of_one_weight_is_found(make_frames):
     """
     frames, truths = make_frames(count=2, size=12)
     train = PatchDataset.from_frames(frames, truths, patch=None)
-    net = torch.nn.Conv2d(1, 1, 1)
-    torch.nn.init.zeros_(net.weight).requires_grad_(False)
-    torch.nn.init.constant_(net.bias, -2.0)
+    net = nn.Conv2d(1, 1, 1)
+    nn.init.zeros_(net.weight).requires_grad_(False)
+    nn.init.constant_(net.bias, -2.0)
     prior = priors.Normal(scale=1.0)
     posterior = fit(
         BayesianSegmenter(net, prior, random="bias"), guides.MeanField(init_scale=0.02), train,
@@ -220,6 +224,18 @@ def test_patience_does_not_stop_a_warm_up(small_model, datasets, monkeypatch):
     assert posterior.provenance["kept_epoch"] == 6
 
 
+def test_patience_counts_only_epochs_that_could_win(small_model, datasets, monkeypatch):
+    """Full kl_weight at the even epochs: the ramps between them use up no patience."""
+    weights = []
+    _scripted(monkeypatch, [0.9, 0.5, 0.9, 0.6, 0.9, 0.4, 0.9, 0.6, 0.9, 0.7, 0.9, 0.1], weights)
+    posterior = quick(
+        small_model(), guides.MAP(), datasets[0], validation=datasets[1], epochs=12, patience=2,
+        kl_schedule=lambda x: 1.0 if round(12 * x) % 2 == 0 else 0.5,
+    )  # fmt: skip
+    assert len(posterior.history) == 10
+    assert _kept(posterior, weights) == [6]
+
+
 def test_weights_without_a_finite_nll_are_not_kept(small_model, datasets, monkeypatch):
     weights = []
     _scripted(monkeypatch, [float("nan"), 0.3, float("nan")], weights)
@@ -245,6 +261,20 @@ def test_validation_nll_equals_brute_force(small_model, datasets):
         likelihood = torch.where(item["target"] > 0, p, 1 - p)[item["valid"]]
         total, count = total - likelihood.log().sum().item(), count + likelihood.numel()
     assert posterior.history.validation_nll[0] == pytest.approx(total / count, rel=1e-5)
+
+
+@pytest.mark.parametrize(("factory", "passes"), [(guides.MAP(), 1), (guides.MeanField(), 5)])
+def test_validation_of_a_point_mass_needs_one_pass(small_model, datasets, monkeypatch, factory,
+                                                   passes):  # fmt: skip
+    posterior = quick(small_model(), factory, datasets[0], epochs=1)
+    seen = []
+    logits = posterior.model.logits
+    monkeypatch.setattr(
+        type(posterior.model), "logits", lambda self, *args: seen.append(1) or logits(*args)
+    )
+    with local_parameters():
+        validation_nll(posterior.model, posterior.guide, datasets[1], 5, batch_size=99)
+    assert len(seen) == passes
 
 
 def test_loss_of_the_history_is_that_of_the_bound(small_model, datasets):
@@ -276,6 +306,46 @@ def test_start_from_another_network_is_refused(small_model, datasets, fitted):
     deeper = BayesianSegmenter(UNet(width=2, depth=3))
     with pytest.raises(BayescrError, match="start has nothing for weight 'down3"):
         quick(deeper, guides.MAP(), datasets[0], start=fitted("map"))
+
+
+def test_start_from_a_guide_without_a_centre_is_refused(small_model, datasets):
+    class Nowhere(nn.Module):
+        """A guide that draws and has no median()."""
+
+        def __init__(self, model):
+            super().__init__()
+            self.inner = guides.MeanField()(model)
+
+        def forward(self, *args, **kwargs):
+            return self.inner(*args, **kwargs)
+
+    def flow(model):
+        return autoguide.AutoIAFNormal(model)
+
+    for factory, name in ((Nowhere, "nowhere"), (flow, "flow")):
+        first = quick(small_model(random="head.*"), factory, datasets[0], epochs=1)
+        with pytest.raises(BayescrError, match=rf"guide '{name}' has no median\(\)"):
+            quick(small_model(), guides.MAP(), datasets[0], start=first)
+
+
+def test_provenance_names_the_data(small_model, make_frames):
+    frames, truths = make_frames(count=2)
+
+    def described(frames=frames, *, patch=16, augment=False, seed=0):
+        train = PatchDataset.from_frames(frames, truths, patch=patch, augment=augment)
+        posterior = quick(small_model(), guides.MAP(), train, epochs=1, seed=seed)
+        return json.loads(json.dumps(posterior.provenance))["train_data"]
+
+    once = described()
+    assert {name: once[name] for name in ("items", "patch", "augment")} == {
+        "items": 8, "patch": 16, "augment": False,
+    }  # fmt: skip
+    assert re.fullmatch("[0-9a-f]{64}", once["sha256"])
+    # Flips and turns are not the data: the hash is that of what they act on, whatever the seed.
+    assert described(augment=True, seed=5) == {**once, "augment": True}
+    assert described([frames[0], frames[1][::-1]])["sha256"] != once["sha256"]
+    whole = described(patch=None)
+    assert (whole["items"], whole["patch"]) == (2, None)
 
 
 def test_guides_are_told_of_steps_and_of_the_end(small_model, datasets):
@@ -363,6 +433,10 @@ def test_bfloat16_trains(small_model, datasets):
         ({"patience": 0}, "patience is 0"),
         ({"patience": 3}, "patience=3 needs validation data"),
         ({"precision": "float61"}, "unknown precision 'float61'"),
+        ({"kl_schedule": lambda x: x - 0.5}, "kl_schedule is -0.5 at 0.0 of the steps"),
+        ({"kl_schedule": lambda x: float("nan")}, "kl_schedule is nan at 0.0"),
+        ({"kl_schedule": lambda x: float("inf") if x == 1 else x}, "kl_schedule is inf at 1.0"),
+        ({"learning_rate_schedule": lambda x: -x}, "learning_rate_schedule is -0.1 at 0.1"),
         ({"device": "gpu0"}, "unknown device 'gpu0'"),
         ({"learning_rate": 1e30}, "the loss is (nan|inf) at step"),
     ],
@@ -390,6 +464,23 @@ def test_bad_data_is_named(small_model, make_frames, datasets):
     with pytest.raises(BayescrError, match="validation has 2 classes, train 1"):
         quick(small_model(), guides.MAP(), train,
               validation=PatchDataset.from_frames(frames, both, **names))  # fmt: skip
+
+
+def test_validation_without_a_valid_pixel_is_refused(small_model, make_frames, datasets):
+    frames, truths = make_frames(count=1)
+    blind = PatchDataset.from_frames(frames, truths, exposures=["elsewhere"], patch=None)
+    for frame in blind._frames:
+        frame.valid[:], frame.target[:] = False, False
+    with pytest.raises(BayescrError, match="the validation set has no valid pixel"):
+        quick(small_model(), guides.MAP(), datasets[0], validation=blind)
+
+
+@pytest.mark.parametrize("net", [UNet(in_channels=2, width=2), nn.Conv2d(2, 1, 1)])
+def test_a_network_of_other_channels_is_refused(datasets, net):
+    with pytest.raises(
+        BayescrError, match=r"1 channel\(s\) but the network in_channels=2: make it"
+    ):
+        quick(BayesianSegmenter(net), guides.MAP(), datasets[0])
 
 
 def test_fit_names_no_guide():

@@ -311,6 +311,26 @@ def test_fan_in_is_the_number_of_inputs_an_output_sums(layer):
     assert fan_in(layer) == out[centre].item()
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.ConvTranspose2d(16, 2, 3, stride=2), nn.ConvTranspose2d(8, 4, 3, stride=2, groups=2),
+        nn.ConvTranspose2d(4, 2, (5, 2), stride=(3, 2)), nn.ConvTranspose2d(16, 2, 1, stride=2),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_fan_in_where_outputs_differ_is_their_mean(layer):
+    """Counted over 60 x 60 outputs, a whole number of periods, far from the border."""
+    nn.init.ones_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    terms = layer(torch.ones(1, layer.in_channels, 50, 50))[0, 0, 12:72, 12:72]
+    assert fan_in(layer) == round(terms.mean().item())
+
+
+def test_fan_in_of_a_layer_is_at_least_one():
+    assert fan_in(nn.ConvTranspose2d(1, 1, 1, stride=4)) == 1
+
+
 def test_fan_in_of_layers_without_sums():
     assert fan_in(nn.Linear(5, 2)) == 5
     assert fan_in(nn.BatchNorm2d(3)) == fan_in(nn.ReLU()) == 0

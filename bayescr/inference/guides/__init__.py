@@ -1,13 +1,16 @@
-"""Guides: ``model -> guide``, one file each. Any Pyro autoguide, or a partial of one, is a guide.
+"""Guides: ``model -> guide``, one file each.
 
-=============  ==========================================  ===========================
-guide          q(w)                                        parameters for P weights
-=============  ==========================================  ===========================
-`MAP`          point mass                                  P
-`MeanField`    independent normals                         2 P
-`LowRank`      normal, diagonal plus low rank, by layer    (2 + rank) P
-`MCDropout`    weights times coins, by feature map         P
-=============  ==========================================  ===========================
+Any Pyro autoguide of continuous latents that needs no step after SVI, or a partial of one, is a
+guide too; AutoLaplaceApproximation needs such a step.
+
+=============  ================================================  ========================
+guide          q(w)                                              parameters for P weights
+=============  ================================================  ========================
+`MAP`          point mass                                        P
+`MeanField`    independent normals                               2 P
+`LowRank`      normal, diagonal plus low rank, by weight tensor  (2 + rank) P
+`MCDropout`    weights times Bernoulli masks, by feature map     P
+=============  ================================================  ========================
 """
 
 from collections.abc import Callable

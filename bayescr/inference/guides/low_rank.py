@@ -1,4 +1,4 @@
-"""Low rank: the weights of a layer move together along a few directions."""
+"""Low rank: the numbers of a weight tensor move together along a few directions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ __all__ = ["LowRank", "LowRankNormal"]
 
 @dataclass(frozen=True, kw_only=True)
 class LowRank:
-    """A normal for each layer whose covariance is diagonal plus low rank, Sigma = D^2 + F F^T.
+    """A normal for each weight tensor, its covariance diagonal plus low rank: D^2 + F F^T.
 
-    The factor F of P weights has ``rank`` columns, so that cost and memory are those of a mean
-    field times 1 + rank, and not of a full covariance over P^2 pairs.
+    A layer's kernel and its bias are two tensors, independent of each other. The factor F of P
+    weights has ``rank`` columns, so that cost and memory are those of a mean field times 1 + rank,
+    and not of a full covariance over P^2 pairs.
 
     Attributes:
         rank: Columns of F.

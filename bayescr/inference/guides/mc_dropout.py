@@ -48,7 +48,7 @@ class MCDropout:
 
 
 class ChannelDropout(TorchDistribution):
-    """w = loc * z with a coin z_c ~ Bernoulli(keep) for each index c of one axis.
+    """w = loc * z with a mask z_c ~ Bernoulli(keep) for each index c of one axis.
 
     A discrete distribution: ``log_prob`` is the log of a probability. Its KL to a continuous
     prior is taken up to the constant that the two measures leave open, as for a point mass.
@@ -60,7 +60,7 @@ class ChannelDropout(TorchDistribution):
     """
 
     arg_constraints = {"loc": constraints.real}
-    has_rsample = True  # a draw is differentiable in loc; the coins have no parameter
+    has_rsample = True  # a draw is differentiable in loc; the masks have no parameter
 
     def __init__(
         self, loc: Tensor, keep: float, axis: int | None, *, validate_args: bool | None = None
@@ -79,11 +79,11 @@ class ChannelDropout(TorchDistribution):
             return self.loc.expand(sample_shape + self.loc.shape)
         shape = [1] * self.loc.dim()
         shape[self.axis] = self.loc.shape[self.axis]
-        coins = torch.full((*sample_shape, *shape), self.keep, device=self.loc.device).bernoulli()
-        return self.loc * coins
+        mask = torch.full((*sample_shape, *shape), self.keep, device=self.loc.device).bernoulli()
+        return self.loc * mask
 
     def log_prob(self, value: Tensor) -> Tensor:
-        """Log-probability of a draw: its coins are read off the channels that are zero."""
+        """Log-probability of a draw: its mask is read off the channels that are zero."""
         if self.axis is None:
             return value.new_zeros(value.shape[: value.dim() - self.loc.dim()])
         axes = [axis - self.loc.dim() for axis in range(self.loc.dim()) if axis != self.axis]
