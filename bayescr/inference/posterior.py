@@ -123,6 +123,9 @@ class Posterior:
     ) -> Iterator[Float[Tensor, "K H W"]]:
         """One map of logits a posterior draw, for an image that is scaled already.
 
+        A network that looks everywhere, or has no ``stride`` to say where tiles may begin, sees
+        the whole image whatever ``tile`` says.
+
         Args:
             image: Network input, as `Scaling` or a `PatchDataset` makes it.
             num_samples: Number of draws.
