@@ -58,7 +58,7 @@ def train(
         str | None,
         typer.Option(help="none, layer, batch or group (default: none, or --start's)."),
     ] = None,
-    patch: Annotated[int, typer.Option(help="Side of the training patches in pixels.")] = 128,
+    patch: Annotated[int, typer.Option(help="Side of the training patches in pixels.")] = 64,
     augment: Annotated[bool, typer.Option(help="Flip and turn patches at random.")] = True,
     validation: Annotated[
         float,

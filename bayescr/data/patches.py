@@ -94,7 +94,7 @@ class PatchDataset(Dataset[Patch]):
         ignore: Sequence[Array] | None = None,
         exposures: Sequence[str] | None = None,
         fields: Mapping[str, str] | None = None,
-        patch: int | None = 128,
+        patch: int | None = 64,
         scaling: Scaling | None = None,
         augment: bool = False,
     ) -> PatchDataset:
@@ -108,7 +108,8 @@ class PatchDataset(Dataset[Patch]):
             exposures: Name of the exposure of each frame (two chips may share one); default:
                 each frame is its own.
             fields: Exposure -> name of its field.
-            patch: Side of the square patches; None keeps frames whole.
+            patch: Side of the square patches, small by default: an epoch then has more steps; None
+                keeps frames whole.
             scaling: How pixels become network input; default ``Scaling()``.
             augment: Whether each item is flipped and turned by one of the 8 symmetries of the
                 square (4 for items that are not square), drawn from torch's global generator.
@@ -154,7 +155,7 @@ class PatchDataset(Dataset[Patch]):
         cls,
         folder: str | os.PathLike[str],
         *,
-        patch: int | None = 128,
+        patch: int | None = 64,
         scaling: Scaling | None = None,
         augment: bool = False,
     ) -> PatchDataset:
