@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 __all__ = ["Advance", "track"]
 
 
+@runtime_checkable
 class Advance(Protocol):
     """Moves a bar on and says what there is to say."""
 

@@ -10,7 +10,7 @@ import torch
 
 from bayescr.errors import BayescrError
 
-__all__ = ["seeded"]
+__all__ = ["generator", "seeded"]
 
 
 @contextlib.contextmanager
@@ -28,15 +28,30 @@ def seeded(*seed: int, device: torch.device | str = "cpu") -> Iterator[None]:
         >>> bool(a == b)
         True
     """
-    if min(seed) < 0:
-        raise BayescrError(f"seed is {min(seed)}: expected a whole number from 0 up")
     device = torch.device(device)
     devices = [device] if device.type == "cuda" else []
-    sequence = np.random.SeedSequence(seed[0], spawn_key=seed[1:])
-    number = int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+    number = _number(seed)
     with torch.random.fork_rng(devices):
         torch.default_generator.manual_seed(number)
         if devices:
             with torch.cuda.device(device):
                 torch.cuda.manual_seed(number)
         yield
+
+
+def generator(*seed: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A random number generator of its own, seeded by a tuple of numbers.
+
+    Raises:
+        BayescrError: For a negative seed.
+    """
+    source = torch.Generator(device=torch.device(device))
+    source.manual_seed(_number(seed))
+    return source
+
+
+def _number(seed: tuple[int, ...]) -> int:
+    if min(seed) < 0:
+        raise BayescrError(f"seed is {min(seed)}: expected a whole number from 0 up")
+    sequence = np.random.SeedSequence(seed[0], spawn_key=seed[1:])
+    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))

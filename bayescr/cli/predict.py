@@ -12,7 +12,6 @@ from bayescr.cli._options import (
     Overwrite,
     Precision,
     Quiet,
-    Samples,
     Seed,
     check_output,
     shows_progress,
@@ -46,7 +45,16 @@ def predict(
             "--output", "-o", help="FITS file to write, or a folder for files of the same names."
         ),
     ],
-    samples: Samples = 16,
+    samples: Annotated[
+        int | None,
+        typer.Option(min=1, help="Posterior draws.  [default: 16, unless --tolerance is given]"),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0, max=1.0, help="Or: draw until the rms error of PROB over a tile is as small."
+        ),
+    ] = None,
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Probability above which CRMASK is 1.")
     ] = 0.5,
@@ -66,9 +74,11 @@ def predict(
     bad_bits: Annotated[
         int | None, typer.Option(help="DQ flags that make a pixel unusable; 0 ignores DQ.")
     ] = None,
-    tile: Annotated[int, typer.Option(help="Pixels; changes only speed and memory.")] = 256,
+    tile: Annotated[
+        str, typer.Option(help="Side in pixels: changes only speed and memory; or auto.")
+    ] = "auto",
     batch: Annotated[int, typer.Option(help="Tiles at a time.")] = 1,
-    precision: Precision = "float32",
+    precision: Precision = "auto",
     device: Device = "auto",
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -79,6 +89,8 @@ def predict(
     Their EXTVER is that of the SCI, or its number where two are the same. Everything is checked
     before the first prediction.
     """
+    if samples is not None and tolerance is not None:
+        raise BayescrError("--samples and --tolerance exclude one another: give one of them")
     targets = _targets(exposures, output)
     for target in targets:
         check_output(target, overwrite=overwrite)
@@ -103,8 +115,9 @@ def predict(
             version: posterior.predict(
                 frame,
                 num_samples=samples,
+                tolerance=tolerance,
                 seed=seed,
-                tile=tile,
+                tile=int(tile) if tile.isdigit() else tile,
                 batch=batch,
                 precision=precision,
                 progress=shows_progress(quiet=quiet),

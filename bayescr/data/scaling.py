@@ -44,6 +44,7 @@ __all__ = ["Scaling", "sky_and_noise"]
 Array = np.ndarray[Any, Any]
 
 _MAX_PIXELS = 2**18  # the statistics use evenly spaced rows that hold about as many pixels
+_ROWS = 256  # read at a time when looking for rows with a valid pixel
 _MIN_NONZERO = 8  # fewer differences than this measure no noise
 _CLIP = 3.0  # a Gaussian cut at 3 sigma keeps this part of its standard deviation:
 _CLIPPED_STD = 0.98658
@@ -86,32 +87,70 @@ class Scaling:
         Raises:
             BayescrError: If the frame is a path, it or the mask is not 2-D, or no pixel is usable.
         """
+        return self.on(frame, mask=mask)[:, :]
+
+    def on(self, frame: CCDData | Array, *, mask: Array | None = None) -> ScaledFrame:
+        """The same, piece by piece: nothing but the pieces asked for is held in memory."""
+        return ScaledFrame(self, frame, mask=mask)
+
+
+class ScaledFrame:
+    """A frame as the network sees it, ``scaled[rows, columns]`` at a time.
+
+    Sky and noise are those of the whole frame. Arguments and errors are those of `Scaling`; the
+    frame's data may be a memory map.
+
+    Example:
+        >>> scaled = Scaling().on(np.random.default_rng(0).normal(100.0, 5.0, (64, 64)))
+        >>> image, valid = scaled[8:16, :]
+        >>> scaled.shape, image.shape
+        ((64, 64), (1, 8, 64))
+    """
+
+    def __init__(
+        self, scaling: Scaling, frame: CCDData | Array, *, mask: Array | None = None
+    ) -> None:
         if isinstance(frame, str | os.PathLike):
             raise BayescrError(
                 f"frame is the path '{os.fspath(frame)}': expected a frame or an array; read it "
                 "with read_frame(path) first"
             )
-        data = np.asarray(frame.data if isinstance(frame, CCDData) else frame)
+        data = np.asanyarray(frame.data if isinstance(frame, CCDData) else frame)
         if data.ndim != 2:
             raise BayescrError(f"frame has shape {data.shape}: expected a 2-D image (H, W)")
-        valid = np.isfinite(data)
-        for unusable in (getattr(frame, "mask", None), mask):
-            if unusable is None:
-                continue
+        masks = [one for one in (getattr(frame, "mask", None), mask) if one is not None]
+        for unusable in masks:
             if np.shape(unusable) not in ((), data.shape):
                 raise BayescrError(
                     f"mask has shape {np.shape(unusable)} but the frame {data.shape}: expected "
                     "the same shape"
                 )
-            valid &= ~np.asarray(unusable, bool)
-        if not valid.any():
+        self.shape: tuple[int, int] = data.shape
+        self._data = data
+        self._masks = [np.broadcast_to(np.asanyarray(one, bool), data.shape) for one in masks]
+        starts = range(0, len(data), _ROWS)
+        usable = [self._valid(np.s_[start : start + _ROWS]).any(axis=1) for start in starts]
+        rows = _spread(
+            np.flatnonzero(np.concatenate(usable)) if usable else np.zeros(0, int), data.shape[1]
+        )
+        if not rows.size:
             raise BayescrError(f"frame of shape {data.shape} has no valid pixel to scale")
-        sky, noise = sky_and_noise(data, valid=valid)
-        image = torch.from_numpy(data.astype(np.float64))  # torch's asinh is vectorised
-        image.sub_(sky).div_(self.softening * noise if noise > 0 else math.inf).asinh_()
-        scaled = image.float().numpy()
+        self._sky, noise = _measure(np.where(self._valid(rows), data[rows], np.nan))
+        self._unit = scaling.softening * noise if noise > 0 else math.inf
+
+    def __getitem__(self, window: tuple[slice, slice]) -> tuple[Array, Array]:
+        """``image`` (1, h, w) and ``valid`` (1, h, w) of some rows and columns, see `Scaling`."""
+        valid = self._valid(window)
+        image = torch.from_numpy(self._data[window].astype(np.float64))  # its asinh is vectorised
+        scaled = image.sub_(self._sky).div_(self._unit).asinh_().float().numpy()
         scaled[~valid] = 0.0
         return scaled[None], valid[None]
+
+    def _valid(self, window: Any) -> Array:
+        valid = np.isfinite(self._data[window])
+        for unusable in self._masks:
+            valid &= ~unusable[window]
+        return np.asarray(valid)
 
 
 def sky_and_noise(data: Array, *, valid: Array | None = None) -> tuple[float, float]:
@@ -130,11 +169,16 @@ def sky_and_noise(data: Array, *, valid: Array | None = None) -> tuple[float, fl
         BayescrError: If no pixel is valid.
     """
     valid = np.isfinite(data) if valid is None else valid
-    rows = _spread_rows(valid)
-    values = np.where(valid[rows], data[rows], np.nan).astype(np.float64)
-    ordered = np.sort(values[np.isfinite(values)])
-    if not ordered.size:
+    rows = _spread(np.flatnonzero(valid.any(axis=1)), data.shape[1])
+    if not rows.size:
         raise BayescrError(f"frame of shape {data.shape} has no valid pixel to measure")
+    return _measure(np.where(valid[rows], data[rows], np.nan))
+
+
+def _measure(values: Array) -> tuple[float, float]:
+    """Sky and noise of some rows, NaN where a pixel is unusable."""
+    values = values.astype(np.float64)
+    ordered = np.sort(values[np.isfinite(values)])
     low, high = _shortest_half(ordered)
     middle = ordered[low:high]
     origin = float(middle[middle.size // 2])  # equal pixels are then 0, and their sums exactly
@@ -143,11 +187,9 @@ def sky_and_noise(data: Array, *, valid: Array | None = None) -> tuple[float, fl
     return origin + _mode(ordered, noise), noise
 
 
-def _spread_rows(valid: Array) -> Array:
-    """Evenly spaced rows, among those with a valid pixel, of about ``_MAX_PIXELS`` pixels."""
-    rows = np.flatnonzero(valid.any(axis=1))
-    step = max(1, math.ceil(rows.size * valid.shape[1] / _MAX_PIXELS))
-    return rows[::step]
+def _spread(rows: Array, width: int) -> Array:
+    """Evenly spaced ones among rows of ``width`` pixels, of about ``_MAX_PIXELS`` pixels."""
+    return rows[:: max(1, math.ceil(len(rows) * width / _MAX_PIXELS))]
 
 
 def _shortest_half(ordered: Array) -> tuple[int, int]:

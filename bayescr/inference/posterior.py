@@ -22,13 +22,26 @@ from bayescr._progress import track
 from bayescr._random import seeded
 from bayescr.data import Scaling
 from bayescr.errors import BayescrError
+from bayescr.inference._network import DrawnNetwork
 from bayescr.inference._pyro import draw_latents, example_batch, guide_name, local_parameters
+from bayescr.inference.estimators import Fixed, ToTolerance
 from bayescr.inference.guides import GuideFactory
-from bayescr.inference.prediction import Prediction, RunningPrediction
-from bayescr.inference.predictive import tiled
+from bayescr.inference.prediction import Prediction
+from bayescr.inference.predictive import (
+    Estimator,
+    Window,
+    groups,
+    in_memory,
+    on_disk,
+    predict_maps,
+    tiled,
+)  # fmt: skip
+from bayescr.inference.sampling import GROUP, Draws, draw
 from bayescr.models import BayesianSegmenter, receptive_radius
 
 __all__ = ["Posterior"]
+
+_TILES = {"cpu": 256, "cuda": 1024}  # a tile's activations in the cache, or enough work for a GPU
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -56,6 +69,7 @@ class Posterior:
     temperature: float = 1.0
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     provenance: dict[str, Any] = field(default_factory=dict)
+    _drawn: tuple[Any, Draws] | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -77,7 +91,12 @@ class Posterior:
         )
 
     def draw(
-        self, num_samples: int, *, seed: int = 0, sites: list[str] | None = None
+        self,
+        num_samples: int,
+        *,
+        seed: int = 0,
+        sampling: str = "antithetic",
+        sites: list[str] | None = None,
     ) -> dict[str, Tensor]:
         """Draws of the latents from the guide, {site: (num_samples, *shape)}.
 
@@ -87,10 +106,13 @@ class Posterior:
         Args:
             num_samples: Number of draws.
             seed: Their seed.
+            sampling: ``"antithetic"``: draws balance one another in groups of four, so that means
+                need fewer of them (`bayescr.inference.sampling`); or ``"independent"``.
             sites: Which latents; default all.
         """
         draws: dict[str, list[Tensor]] = {}
-        for latents in self._draws(num_samples, seed):
+        for index in range(_number(num_samples)):
+            latents = self._latents(index, seed=seed, sampling=sampling)
             chosen = list(latents) if sites is None else sites
             unknown = [name for name in chosen if name not in latents]
             if unknown:
@@ -116,7 +138,8 @@ class Posterior:
         *,
         num_samples: int = 16,
         seed: int = 0,
-        tile: int | None = 256,
+        sampling: str = "antithetic",
+        tile: int | str | None = "auto",
         batch: int = 1,
         precision: str = "float32",
         draws: Mapping[str, Tensor] | None = None,
@@ -130,40 +153,38 @@ class Posterior:
             image: Network input, as `Scaling` or a `PatchDataset` makes it.
             num_samples: Number of draws.
             seed: Their seed.
-            tile: Side of the tiles, which change nothing but speed and memory; None for none.
+            sampling: How they are drawn, see `draw`.
+            tile: Side of the tiles, see `predict`.
             batch: Tiles that go through the network together.
             precision: ``"float32"``, ``"bfloat16"``, or ``"auto"`` for what the hardware does best.
             draws: Weights to use instead, as `draw` returns them.
         """
-        self._check_image(image)
+        self._check_shape(tuple(image.shape))
+        number = _number(num_samples, draws)
         image = image.to(self.device)
-        halo, stride = self._reach if tile is not None else (None, 1)
-        tile = tile if halo is not None else None
-        dtype = compute_dtype(precision, image.device)
-        logits: Tensor | None = None
-        for latents in self._draws(num_samples, seed) if draws is None else _unstack(draws):
+        network = self._network(precision)
+        tiles = self._tiles((image.shape[-2], image.shape[-1]), tile=tile, batch=batch)
+        weights = self._weights(network, draws, seed, sampling)
+        for index in range(number):
             # A point mass draws the same weights again and again: once is enough.
-            if logits is None or draws is not None or not self._is_point:
-                weights = {name: _weight(latents, name) for name in self.model.random_weights}
-
-                def network(images: Tensor, weights: dict[str, Tensor] = weights) -> Tensor:
-                    return self.model.logits(images, weights)
-
-                with torch.no_grad(), self.model.computing_in(dtype):
-                    logits = tiled(network, image, tile=tile, halo=halo, stride=stride, batch=batch)
+            if index == 0 or draws is not None or not self._is_point:
+                logits = tiled(network, weights[index], image, tiles)
             yield logits
 
     def predict(
         self,
         frame: CCDData | np.ndarray[Any, Any],
         *,
-        num_samples: int = 16,
+        num_samples: int | None = None,
+        tolerance: float | None = None,
         seed: int = 0,
-        tile: int | None = 256,
+        sampling: str = "antithetic",
+        tile: int | str | None = "auto",
         batch: int = 1,
         device: torch.device | str | None = None,
-        precision: str = "float32",
+        precision: str = "auto",
         draws: Mapping[str, Tensor] | None = None,
+        scratch: str | Path | None = None,
         progress: bool = False,
     ) -> Prediction:
         """Posterior maps of a frame.
@@ -171,39 +192,71 @@ class Posterior:
         Sums over draws are kept, never the draws: memory does not depend on ``num_samples``.
 
         Args:
-            frame: An exposure, `read_frame`, or a plain array (H, W) in any linear unit.
-            num_samples: Posterior draws.
-            seed: Their seed.
-            tile: Side of the tiles, which change nothing but speed and memory; None for none.
+            frame: An exposure, `read_frame`, or a plain array (H, W) in any linear unit; its data
+                may be a memory map.
+            num_samples: Posterior draws; default 16.
+            tolerance: Instead of a number of draws, the root-mean-square error over a tile that the
+                mean probability may have from their number being finite: a tile gets as many draws
+                as that takes, from 6 up (`bayescr.inference.estimators`). It speaks of the
+                probability alone: six draws say little about ``std``.
+            seed: Of the draws.
+            sampling: How they are drawn, see `draw`.
+            tile: Side of the tiles in pixels: it changes nothing but speed and memory, and what
+                ``tolerance`` speaks of. ``"auto"`` suits the hardware, None is the whole frame.
             batch: Tiles that go through the network together.
             device: Where; the posterior moves there. Default: where it is.
-            precision: ``"float32"``, ``"bfloat16"``, or ``"auto"`` for what the hardware does best.
+            precision: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware
+                multiplies matrices in it. That moves a probability by less than the draws do.
             draws: Weights to use instead, as `draw` returns them.
+            scratch: A folder for the maps, as memory-mapped ``.npy`` files, of a frame that is
+                larger than memory. Default: the maps are in memory.
             progress: Show a bar.
+
+        Raises:
+            BayescrError: For a frame that cannot be scaled, or settings that are out of range or
+                exclude one another.
 
         Example:
             >>> prediction = posterior.predict(read_frame("a_flc.fits"))  # doctest: +SKIP
         """
+        number = _number(16 if num_samples is None else num_samples, draws)
+        estimator: Estimator = Fixed(number)
+        if tolerance is not None:
+            if num_samples is not None or draws is not None:
+                raise BayescrError(
+                    f"tolerance={tolerance} says how many draws are made: leave out num_samples "
+                    "and draws"
+                )
+            estimator = ToTolerance(tolerance)
+        if draws is None and self._is_point:
+            estimator = Fixed(1)
         if device is not None:
             self.to(device)
-        scaled, valid = self.scaling(frame)
-        running = RunningPrediction()
-        maps = self.logits(
-            torch.from_numpy(scaled),
-            num_samples=num_samples,
-            seed=seed,
-            tile=tile,
-            batch=batch,
-            precision=precision,
-            draws=draws,
+        scaled = self.scaling.on(frame)
+        self._check_shape((1, *scaled.shape))
+        network = self._network(precision)
+        tiles = self._tiles(scaled.shape, tile=tile, batch=batch)
+        with track(f"predict {self.name}", sum(map(len, tiles)), show=progress) as advance:
+            maps, fewest = predict_maps(
+                network,
+                scaled,
+                self._weights(network, draws, seed, sampling, estimator.group),
+                estimator=estimator,
+                tiles=tiles,
+                device=self.device,
+                allocate=in_memory if scratch is None else on_disk(scratch),
+                advance=advance,
+            )
+        return Prediction(
+            **maps,
+            num_samples=number if tolerance is None else fewest,
+            tolerance=tolerance,
+            frame=frame if isinstance(frame, CCDData) else None,
         )
-        with track(f"predict {self.name}", num_samples, show=progress) as advance:
-            for logits in maps:
-                running.add(logits)
-                advance()
-        return running.result(valid=valid, frame=frame if isinstance(frame, CCDData) else None)
 
-    def predictive(self, num_samples: int = 16, *, seed: int = 0) -> Predictive:
+    def predictive(
+        self, num_samples: int = 16, *, seed: int = 0, sampling: str = "antithetic"
+    ) -> Predictive:
         """Pyro's own predictive over the draws that `predict` would use.
 
         Call it with a batch of scaled images (B, C, H, W); it returns ``logits`` and labels
@@ -216,7 +269,7 @@ class Posterior:
 
         return Predictive(
             model,
-            posterior_samples=self.draw(num_samples, seed=seed),
+            posterior_samples=self.draw(num_samples, seed=seed, sampling=sampling),
             return_sites=("logits", "obs"),
         )
 
@@ -266,30 +319,73 @@ class Posterior:
         with seeded(0, device=self.device):
             return draw_latents(self.guide)[1]
 
-    def _draws(self, num_samples: int, seed: int) -> Iterator[dict[str, Tensor]]:
-        if num_samples < 1:
-            raise BayescrError(f"num_samples is {num_samples}: expected a whole number from 1 up")
-        for index in range(num_samples):
-            with seeded(seed, index, device=self.device):
-                latents, _ = draw_latents(self.guide)
-            yield latents
+    def _network(self, precision: str) -> DrawnNetwork:
+        dtype = compute_dtype(precision, self.device)
+        return DrawnNetwork(self.model, dtype=dtype, in_channels=self.in_channels)
 
-    def _check_image(self, image: Tensor) -> None:
-        if image.dim() != 3 or len(image) != self.in_channels:
+    def _tiles(
+        self, shape: tuple[int, int], *, tile: int | str | None, batch: int
+    ) -> list[list[Window]]:
+        if isinstance(tile, str):
+            if tile != "auto":
+                raise BayescrError(f"tile is {tile!r}: expected a number of pixels, 'auto' or None")
+            tile = _TILES.get(self.device.type, 256)
+        halo, stride = self._reach if tile is not None else (None, 1)
+        return groups(
+            shape, tile=tile if halo is not None else None, halo=halo, stride=stride, batch=batch
+        )
+
+    def _weights(
+        self,
+        network: DrawnNetwork,
+        draws: Mapping[str, Tensor] | None,
+        seed: int,
+        sampling: str,
+        group: int = GROUP,
+    ) -> Draws:
+        """The random weights by draw as the network wants them.
+
+        The last ones are kept: an evaluation asks for the same ones, exposure after exposure.
+        """
+        names = list(self.model.random_weights)
+        if draws is not None:
+            return Draws(lambda index: network.prepare(_one(draws, index, names)))
+        tensors = (*self.guide.parameters(), *self.guide.buffers())
+        state = tuple((id(tensor), tensor._version) for tensor in tensors)
+        key = (seed, sampling, group, network.dtype, self.device, state)
+        if self._drawn is None or self._drawn[0] != key:
+
+            def make(index: int) -> dict[str, Tensor]:
+                latents = self._latents(index, seed=seed, sampling=sampling, group=group)
+                return network.prepare({name: latents[name] for name in names})
+
+            self._drawn = key, Draws(make)
+        return self._drawn[1]
+
+    def _latents(self, index: int, **settings: Any) -> dict[str, Tensor]:
+        return draw(self.guide, index, device=self.device, **settings)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != 3 or shape[0] != self.in_channels:
             raise BayescrError(
-                f"image has shape {tuple(image.shape)}: expected ({self.in_channels}, H, W)"
+                f"image has shape {tuple(shape)}: expected ({self.in_channels}, H, W)"
             )
 
 
-def _weight(latents: Mapping[str, Tensor], name: str) -> Tensor:
-    if name not in latents:
-        raise BayescrError(f"draws lack weight '{name}': draw all sites, `posterior.draw(8)`")
-    return latents[name]
+def _one(draws: Mapping[str, Tensor], index: int, names: list[str]) -> dict[str, Tensor]:
+    for name in names:
+        if name not in draws:
+            raise BayescrError(f"draws lack weight '{name}': draw all sites, `posterior.draw(8)`")
+    return {name: draws[name][index] for name in names}
 
 
-def _unstack(draws: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    sizes = [len(values) for values in draws.values()]
-    if not sizes or min(sizes) < 1:
-        raise BayescrError("draws are empty: draw at least one, `posterior.draw(8)`")
-    for index in range(sizes[0]):
-        yield {name: values[index] for name, values in draws.items()}
+def _number(num_samples: int, draws: Mapping[str, Tensor] | None = None) -> int:
+    """How many draws are asked for, or given."""
+    if draws is not None:
+        sizes = [len(values) for values in draws.values()]
+        if not sizes or min(sizes) < 1:
+            raise BayescrError("draws are empty: draw at least one, `posterior.draw(8)`")
+        return sizes[0]
+    if num_samples < 1:
+        raise BayescrError(f"num_samples is {num_samples}: expected a whole number from 1 up")
+    return num_samples

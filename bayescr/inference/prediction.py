@@ -57,8 +57,9 @@ class Prediction:
         mutual_information: ``entropy - expected_entropy`` [nat]: the epistemic part.
         std: Standard deviation of the probability over draws.
         valid: (H, W) bool, False where the frame had no usable data.
-        num_samples: Number of posterior draws behind the maps.
+        num_samples: Number of posterior draws behind the maps; the smallest, where it differs.
         frame: The frame that was predicted, for its header and WCS.
+        tolerance: Root-mean-square error of the probability that draws were added for, or None.
     """
 
     probability: Array
@@ -70,6 +71,7 @@ class Prediction:
     valid: Array
     num_samples: int
     frame: CCDData | None = field(default=None, repr=False)
+    tolerance: float | None = None
 
     def mask(self, threshold: float = 0.5) -> Array:
         """Pixels whose probability exceeds ``threshold``; unusable pixels are never flagged."""
@@ -107,6 +109,8 @@ class Prediction:
         sky, tables = _sky(self.frame) if sky is None else (sky, [])
         header = sky.copy()
         header["BCRNSAMP"] = (self.num_samples, "posterior draws behind the maps")
+        if self.tolerance is not None:
+            header["BCRTOL"] = (self.tolerance, "rms error of PROB that draws were added for")
         planes = {
             "PROB": (self.probability, "cosmic-ray probability"),
             "ENTROPY": (self.entropy, "entropy of the mean probability [nat]"),
@@ -167,7 +171,7 @@ class RunningPrediction:
         self._sums: dict[str, torch.Tensor] = {}
 
     def add(self, logits: torch.Tensor) -> None:
-        """Add one draw's logits, (C, H, W)."""
+        """Add one draw's logits, (..., H, W)."""
         logits = logits.detach().double().clamp(-_LARGEST, _LARGEST)
         p, q = torch.sigmoid(logits), torch.sigmoid(-logits)
         entropy = p * softplus(-logits) + q * softplus(logits)
@@ -181,35 +185,58 @@ class RunningPrediction:
             total += term
         self.num_samples += 1
 
+    def merge(self, other: RunningPrediction) -> RunningPrediction:
+        """The mean of two running predictions, each with half of the weight whatever its draws."""
+        merged = RunningPrediction()
+        merged.num_samples = self.num_samples + other.num_samples
+        merged._reference = self._reference
+        ours, theirs = self._means(), other._means()
+        shift = other._reference - self._reference
+        theirs["squared_deviation"] += 2.0 * shift * theirs["deviation"] + shift.square()
+        theirs["deviation"] += shift
+        merged._sums = {
+            name: 0.5 * merged.num_samples * (mean + theirs[name]) for name, mean in ours.items()
+        }
+        return merged
+
+    def maps(self) -> dict[str, torch.Tensor]:
+        """The maps of the draws added so far by name, float64, of the shape of the logits."""
+        mean = self._means()
+        entropy = -torch.xlogy(mean["p"], mean["p"]) - torch.xlogy(mean["q"], mean["q"])
+        return {
+            "probability": mean["p"],
+            "logit": mean["p"].log() - mean["q"].log(),
+            "entropy": entropy,
+            "expected_entropy": mean["entropy"],
+            "mutual_information": (entropy - mean["entropy"]).clamp(min=0.0),
+            "std": self.variance().sqrt(),
+        }
+
+    def variance(self) -> torch.Tensor:
+        """Variance of the probability over the draws, of the shape of the logits."""
+        mean = self._means()
+        return (mean["squared_deviation"] - mean["deviation"].square()).clamp(min=0.0)
+
     def result(self, valid: Array | None = None, frame: CCDData | None = None) -> Prediction:
-        """The maps of the draws added so far.
+        """The maps of the draws added so far, as a prediction.
 
         Args:
             valid: (H, W) bool, True where the frame had usable data; default everywhere.
             frame: The frame, for its header and WCS.
         """
-        if not self.num_samples:
-            raise BayescrError("no posterior draw was added: num_samples must be at least 1")
-        mean = {name: total / self.num_samples for name, total in self._sums.items()}
-        logit = mean["p"].log() - mean["q"].log()
-        entropy = -torch.xlogy(mean["p"], mean["p"]) - torch.xlogy(mean["q"], mean["q"])
-        information = (entropy - mean["entropy"]).clamp(min=0.0)
-        variance = (mean["squared_deviation"] - mean["deviation"].square()).clamp(min=0.0)
-        maps = {
-            "probability": mean["p"],
-            "logit": logit,
-            "entropy": entropy,
-            "expected_entropy": mean["entropy"],
-            "mutual_information": information,
-            "std": variance.sqrt(),
-        }
-        height, width = logit.shape[-2:]
+        maps = {name: _to_numpy(value) for name, value in self.maps().items()}
+        height, width = maps["logit"].shape[-2:]
         return Prediction(
-            **{name: _to_numpy(value) for name, value in maps.items()},
+            **maps,  # type: ignore[arg-type]  # names known to `maps`
             valid=np.ones((height, width), bool) if valid is None else valid.reshape(height, width),
             num_samples=self.num_samples,
             frame=frame,
         )
+
+    def _means(self) -> dict[str, torch.Tensor]:
+        if not self.num_samples:
+            raise BayescrError("no posterior draw was added: num_samples must be at least 1")
+        return {name: total / self.num_samples for name, total in self._sums.items()}
 
 
 def _to_numpy(value: torch.Tensor) -> Array:

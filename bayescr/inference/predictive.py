@@ -1,26 +1,61 @@
-"""The predictive engine: one draw of the weights at a time through the plain network, in tiles.
+"""The predictive engine: tiles of a frame through the network, one draw of the weights at a time.
 
 A frame larger than a tile is cut in tiles that carry a halo as wide as the network looks, so
 that every logit kept is the one that the whole frame would have given. Tiles begin at multiples
 of the network's stride and end where the frame ends: padding happens at the frame's edge, where
-it would have happened anyway. One draw serves the whole frame, so that the maps are coherent.
+it would have happened anyway. Every tile meets the same draws, so that the maps are coherent.
+
+A tile stays in the processor's cache while all draws pass over it: layers that no random weight
+moves run once (`bayescr.inference._network`), the sums over draws never leave the cache, and
+memory depends neither on the number of draws nor, with maps on disk, on the size of the frame.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from bayescr._progress import Advance
+from bayescr.data.scaling import ScaledFrame
 from bayescr.errors import BayescrError
+from bayescr.inference._network import DrawnNetwork
+from bayescr.inference.prediction import RunningPrediction
+from bayescr.inference.sampling import Draws
 
-__all__ = ["Window", "tiled", "windows"]
+__all__ = [
+    "Estimator",
+    "Run",
+    "Window",
+    "groups",
+    "in_memory",
+    "on_disk",
+    "predict_maps",
+    "tiled",
+    "windows",
+]
 
-Network = Callable[[Tensor], Tensor]
+Array = np.ndarray
+Run = Callable[[int], Float[Tensor, "B K h w"]]
+Allocate = Callable[[str, tuple[int, ...], Any], Array]
+
+
+@runtime_checkable
+class Estimator(Protocol):
+    """Says how many draws a tile gets and how they are averaged; see `estimators`."""
+
+    @property
+    def group(self) -> int:
+        """Draws that balance one another."""
+
+    def __call__(self, run: Run) -> RunningPrediction:
+        """Average the draws that ``run`` gives by number."""
 
 
 class Window(NamedTuple):
@@ -49,49 +84,126 @@ def windows(height: int, width: int, *, tile: int, halo: int, stride: int) -> li
     ]  # fmt: skip
 
 
-def tiled(
-    network: Network,
-    image: Float[Tensor, "C H W"],
+def groups(
+    shape: tuple[int, int],
     *,
     tile: int | None,
     halo: int | None,
     stride: int = 1,
     batch: int = 1,
-) -> Float[Tensor, "K H W"]:
-    """Logits of a frame, equal to ``network(image)`` whatever the tile.
+) -> list[list[Window]]:
+    """The tiles of a frame, in groups of equal form that go through the network together.
 
     Args:
-        network: Maps (B, C, h, w) to (B, K, h, w).
-        image: One scaled frame.
+        shape: Rows and columns of the frame.
         tile: Side of a tile; None for the whole frame at once.
         halo: How far the network looks (`bayescr.models.receptive_radius`); None if it looks
             everywhere: then only the whole frame will do.
         stride: Period of the network.
-        batch: Tiles of one shape that go through the network together.
+        batch: Largest number of tiles in a group.
 
     Raises:
-        BayescrError: If ``tile`` is given for a network that looks everywhere, or tile or batch
-            is below 1.
+        BayescrError: If the frame is empty, ``tile`` is given for a network that looks everywhere,
+            or tile or batch is below 1.
     """
     _check(tile=tile, batch=batch)
-    height, width = image.shape[-2:]
-    if tile is None or (halo is not None and max(height, width) <= tile):
-        return network(_channels_last(image[None]))[0]
+    if 0 in shape:
+        raise BayescrError(f"the frame is empty: {shape[0]} x {shape[1]} pixels")
+    if tile is None or (halo is not None and max(shape) <= tile):
+        whole = (slice(0, shape[0]), slice(0, shape[1]))
+        return [[Window(whole, whole, whole)]]
     if halo is None:
         raise BayescrError(
             f"tile={tile}, but every logit of this network depends on the whole frame (statistics "
             "over space, as in norm='group'): use tile=None, or a network without them"
         )
+    alike: dict[Any, list[Window]] = defaultdict(list)
+    for window in windows(*shape, tile=tile, halo=halo, stride=stride):
+        form = [(side.stop - side.start, kept) for side, kept in zip(*window[::2], strict=True)]
+        alike[repr(form)].append(window)
+    return [
+        some[first : first + batch]
+        for some in alike.values()
+        for first in range(0, len(some), batch)
+    ]
+
+
+def tiled(
+    network: DrawnNetwork,
+    weights: Mapping[str, Tensor],
+    image: Float[Tensor, "C H W"],
+    tiles: list[list[Window]],
+) -> Float[Tensor, "K H W"]:
+    """Logits of a frame for one draw of the weights, the same whatever the tiles."""
     logits: Tensor | None = None
-    for group in _batches(windows(height, width, tile=tile, halo=halo, stride=stride), batch):
+    for group in tiles:
         outers = torch.stack([image[(..., *window.outer)] for window in group])
-        for window, piece in zip(group, network(_channels_last(outers)), strict=True):
+        for window, piece in zip(group, network.on(outers)(weights), strict=True):
             if logits is None:
-                logits = piece.new_empty(len(piece), height, width)
+                logits = piece.new_empty(len(piece), *image.shape[-2:])
             logits[(..., *window.inner)] = piece[(..., *window.kept)]
-    if logits is None:
-        raise BayescrError(f"the frame is empty: {height} x {width} pixels")
-    return logits
+    return logits  # type: ignore[return-value]  # `groups` gives at least one tile
+
+
+def predict_maps(
+    network: DrawnNetwork,
+    scaled: ScaledFrame,
+    draws: Draws,
+    *,
+    estimator: Estimator,
+    tiles: list[list[Window]],
+    device: torch.device,
+    allocate: Allocate,
+    advance: Advance,
+) -> tuple[dict[str, Array], int]:
+    """The maps of a `Prediction` by name, and the fewest draws behind any pixel.
+
+    Args:
+        network: Of the model.
+        scaled: The frame as the network sees it.
+        draws: Weights as the network wants them, by number.
+        estimator: How many draws a tile gets and how they are averaged.
+        tiles: Of `groups`.
+        device: Where the network is.
+        allocate: Makes an array for a map.
+        advance: Told of each tile.
+    """
+    valid = allocate("valid", scaled.shape, bool)
+    maps: dict[str, Array] = {}
+    fewest = []
+    for group in tiles:
+        pieces = [scaled[window.outer] for window in group]
+        images = torch.from_numpy(np.stack([image for image, _ in pieces])).to(device)
+        logits, kept = network.on(images), (..., *group[0].kept)
+        running = estimator(lambda index: logits(draws[index])[kept])  # noqa: B023  called here
+        for name, values in running.maps().items():  # (B, K, h, w)
+            if name not in maps:
+                classes = () if values.shape[1] == 1 else (values.shape[1],)
+                maps[name] = allocate(name, (*classes, *scaled.shape), np.float32)
+            for window, value in zip(group, values.float().cpu().numpy(), strict=True):
+                maps[name][(..., *window.inner)] = value
+        for window, (_, usable) in zip(group, pieces, strict=True):
+            valid[window.inner] = usable[0][window.kept]
+        fewest.append(running.num_samples)
+        advance(len(group))
+    return {**maps, "valid": valid}, min(fewest)
+
+
+def in_memory(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+    """A map in memory."""
+    return np.empty(shape, dtype)
+
+
+def on_disk(folder: str | Path) -> Allocate:
+    """Maps as memory-mapped files ``NAME.npy`` in a folder, which is made when missing."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
+
+    def allocate(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
+        return np.lib.format.open_memmap(
+            Path(folder) / f"{name}.npy", mode="w+", dtype=dtype, shape=shape
+        )
+
+    return allocate
 
 
 def _spans(length: int, tile: int, halo: int) -> list[tuple[slice, slice, slice]]:
@@ -102,21 +214,6 @@ def _spans(length: int, tile: int, halo: int) -> list[tuple[slice, slice, slice]
         first, last = max(start - halo, 0), min(stop + halo, length)
         spans.append((slice(first, last), slice(start, stop), slice(start - first, stop - first)))
     return spans
-
-
-def _batches(tiles: list[Window], size: int) -> Iterator[list[Window]]:
-    """Tiles of equal outer shape, ``size`` at a time."""
-    by_shape: dict[tuple[int, ...], list[Window]] = defaultdict(list)
-    for window in tiles:
-        by_shape[tuple(side.stop - side.start for side in window.outer)].append(window)
-    for group in by_shape.values():
-        for first in range(0, len(group), size):
-            yield group[first : first + size]
-
-
-def _channels_last(images: Tensor) -> Tensor:
-    """The layout in which convolutions are fastest, on CPU and GPU alike."""
-    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _check(**sizes: int | None) -> None:

@@ -57,8 +57,9 @@ def test_defaults_are_those_of_the_library():
     assert default(train_command, "patch") == default(PatchDataset.from_directory, "patch")
     for name in ("tile", "batch", "precision", "seed"):
         assert default(predict_command, name) == default(Posterior.predict, name)
-    for command in (predict_command, evaluate_command):
-        assert default(command, "samples") == default(Posterior.predict, "num_samples")
+    assert default(predict_command, "tolerance") == default(Posterior.predict, "tolerance")
+    assert default(predict_command, "samples") == default(Posterior.predict, "num_samples")
+    assert default(evaluate_command, "samples") == default(Posterior.logits, "num_samples")
 
 
 def test_documented_network_is_the_library_default(bayescr):

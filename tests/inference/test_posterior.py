@@ -48,7 +48,7 @@ def _wrap(net, factory=None, in_channels=1, **settings):
 
 def test_predict_equals_pyros_predictive_on_the_same_draws(fitted, any_guide_name, frame):
     posterior = fitted(any_guide_name)
-    prediction = posterior.predict(frame, num_samples=5, seed=2)
+    prediction = posterior.predict(frame, num_samples=5, seed=2, precision="float32")
     image, valid = posterior.scaling(frame)
     stock = posterior.predictive(num_samples=5, seed=2)(torch.from_numpy(image)[None])
     assert stock["logits"].shape == stock["obs"].shape == (5, 1, 1, 37, 45)
@@ -114,19 +114,33 @@ def test_given_draws_are_used(fitted, frame):
         posterior.predict(frame, draws=posterior.draw(2, sites=["head.bias"]))
 
 
+def _count_passes(monkeypatch):
+    """A list that grows by one with each pass through a U-Net on more than the smallest image."""
+    passes, forward = [], UNet.forward
+
+    def counted(self, image):
+        if image.shape[-1] != 32:
+            passes.append(1)
+        return forward(self, image)
+
+    monkeypatch.setattr(UNet, "forward", counted)
+    return passes
+
+
 @pytest.mark.parametrize("name", ["map", "AutoDelta"])
 def test_a_point_mass_needs_one_pass_and_gives_the_maps_of_many(fitted, frame, name, monkeypatch):
     posterior = fitted(name)
-    passes = []
-    logits = posterior.model.logits
-    monkeypatch.setattr(
-        type(posterior.model), "logits", lambda self, *args: passes.append(1) or logits(*args)
-    )
-    short = posterior.predict(frame, num_samples=6)
+    draws = posterior.draw(6)
+    assert posterior._is_point
+    assert posterior._reach
+    passes = _count_passes(monkeypatch)
+    short = posterior.predict(frame, num_samples=6, precision="float32")
     assert len(passes) == 1
     assert short.num_samples == 6
-    _close(short, posterior.predict(frame, draws=posterior.draw(6)), 1e-6)
-    assert len(passes) == 7
+    assert posterior.predict(frame, tolerance=0.01).num_samples == 1
+    assert len(passes) == 2
+    _close(short, posterior.predict(frame, draws=draws, precision="float32"), 1e-6)
+    assert len(passes) == 8
     assert short.std.max() == 0.0
     assert short.mutual_information.max() < 1e-6
 
@@ -153,9 +167,12 @@ def test_evaluate_refuses_a_posterior_of_other_classes_before_it_predicts(make_f
 
 def test_tile_and_batch_change_nothing(fitted, frame):
     posterior = fitted("mean-field")
-    whole = posterior.predict(frame, num_samples=2, tile=None)
+    whole = posterior.predict(frame, num_samples=2, tile=None, precision="float32")
     for tile, batch in ((256, 1), (16, 1), (11, 4)):
-        _close(whole, posterior.predict(frame, num_samples=2, tile=tile, batch=batch))
+        _close(
+            whole,
+            posterior.predict(frame, num_samples=2, tile=tile, batch=batch, precision="float32"),
+        )
     with pytest.raises(BayescrError, match="tile is 0"):
         posterior.predict(frame, num_samples=1, tile=0)
 
@@ -164,7 +181,7 @@ def test_the_scaling_is_that_of_the_whole_frame(fitted, frame):
     """Another gain and bias level: the same maps."""
     posterior = fitted("mean-field")
     shifted = CCDData(frame.data.astype(float) * 2.5 + 1000.0, unit="adu", mask=frame.mask)
-    a, b = (posterior.predict(f, num_samples=2) for f in (frame, shifted))
+    a, b = (posterior.predict(f, num_samples=2, precision="float32") for f in (frame, shifted))
     np.testing.assert_allclose(a.probability, b.probability, atol=1e-3)
 
 
@@ -184,8 +201,8 @@ def test_tiny_frames_work(fitted, size):
 def test_statistics_over_space_work_on_the_whole_frame(frame):
     posterior = _wrap(UNet(width=2, norm="group"))
     _close(
-        posterior.predict(frame, num_samples=2, tile=8),
-        posterior.predict(frame, num_samples=2, tile=None), 0,
+        posterior.predict(frame, num_samples=2, tile=8, precision="float32"),
+        posterior.predict(frame, num_samples=2, tile=None, precision="float32"), 0,
     )  # fmt: skip
 
 
@@ -210,8 +227,8 @@ def test_a_users_own_network_is_cut_only_if_it_says_its_stride(frame):
             net.stride = stride
         posterior = _wrap(net)
         _close(
-            posterior.predict(array, num_samples=2, tile=10),
-            posterior.predict(array, num_samples=2, tile=None),
+            posterior.predict(array, num_samples=2, tile=10, precision="float32"),
+            posterior.predict(array, num_samples=2, tile=None, precision="float32"),
         )  # fmt: skip
 
 
@@ -228,7 +245,7 @@ def test_several_input_channels():
 def test_bfloat16_is_near(fitted, frame):
     """Eight bits of mantissa through eight layers: a few per cent of the logits' scale."""
     posterior = fitted("mean-field")
-    exact = posterior.predict(frame, num_samples=2)
+    exact = posterior.predict(frame, num_samples=2, precision="float32")
     rough = posterior.predict(frame, num_samples=2, precision="bfloat16")
     assert 0 < np.abs(rough.logit - exact.logit).max() <= 0.05 * np.abs(exact.logit).max() + 0.02
     with pytest.raises(BayescrError, match="unknown precision"):
@@ -289,13 +306,16 @@ def test_the_gpu_agrees_with_the_cpu(small_model, datasets, frame, any_guide_fac
     draws = posterior.draw(3)
     torch.backends.cudnn.allow_tf32, before = False, torch.backends.cudnn.allow_tf32
     try:
-        on_gpu = posterior.predict(frame, draws=draws)
+        on_gpu = posterior.predict(frame, draws=draws, precision="float32")
     finally:
         torch.backends.cudnn.allow_tf32 = before
     assert torch.equal(cuda_state, torch.cuda.get_rng_state())
     stock = posterior.predictive(2)(torch.zeros(1, 1, 16, 16, device="cuda"))
     assert stock["logits"].device.type == "cuda"
     on_cpu = posterior.predict(
-        frame, draws={name: value.cpu() for name, value in draws.items()}, device="cpu"
+        frame,
+        draws={name: value.cpu() for name, value in draws.items()},
+        device="cpu",
+        precision="float32",
     )
     _close(on_gpu, on_cpu, 1e-4)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from bayescr.errors import BayescrError
-from bayescr.inference.predictive import tiled, windows
-from bayescr.models import UNet, receptive_radius
+from bayescr.inference._network import DrawnNetwork
+from bayescr.inference.predictive import groups, tiled, windows
+from bayescr.models import BayesianSegmenter, UNet, receptive_radius
 
 
 @pytest.mark.parametrize("size", [(40, 40), (37, 53), (9, 70), (1, 33), (5, 5)])
@@ -36,6 +37,14 @@ def _net(**settings):
     return net
 
 
+def _tiled(net, image, *, halo, **settings):
+    """Cut in tiles, with the net's own weights as the draw."""
+    model = BayesianSegmenter(net)
+    network = DrawnNetwork(model, dtype=torch.float32, in_channels=1)
+    tiles = groups(tuple(image.shape[-2:]), halo=halo, stride=net.stride, **settings)
+    return tiled(network, network.prepare(model.random_weights), image, tiles)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -54,7 +63,7 @@ def test_tiled_equals_whole(settings, size):
     whole = net(image[None])[0]
     scale = whole.abs().max().item()
     for tile, batch in ((1000, 1), (32, 4), (17, 3)):
-        logits = tiled(net, image, tile=tile, halo=halo, stride=net.stride, batch=batch)
+        logits = _tiled(net, image, tile=tile, halo=halo, batch=batch)
         assert (logits - whole).abs().max() <= 1e-5 * scale, (tile, batch)
 
 
@@ -64,31 +73,36 @@ def test_too_small_a_halo_would_show():
     net = _net(depth=2)
     halo = receptive_radius(net, stride=2)
     image = torch.randn(1, 64, 64)
-    seams = tiled(net, image, tile=16, halo=halo // 2, stride=2) - net(image[None])[0]
+    seams = _tiled(net, image, tile=16, halo=halo // 2) - net(image[None])[0]
     assert seams.abs().max() > 1e-3
 
 
-def test_batches_go_through_together():
-    calls = []
-
-    def network(images):
-        calls.append(len(images))
-        return images
-
-    image = torch.randn(1, 64, 64)
-    assert torch.equal(tiled(network, image, tile=16, halo=0, batch=5), image)
-    assert calls == [5, 5, 5, 1]
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_groups_are_tiles_of_one_form_and_cover_the_frame(batch):
+    covered = np.zeros((61, 83), int)
+    for group in groups((61, 83), tile=16, halo=5, stride=2, batch=batch):
+        assert 1 <= len(group) <= batch
+        shapes = {tuple(side.stop - side.start for side in window.outer) for window in group}
+        assert len(shapes) == 1
+        assert all(window.kept == group[0].kept for window in group)
+        for window in group:
+            covered[window.inner] += 1
+    assert (covered == 1).all()
 
 
 def test_a_network_that_looks_everywhere_is_refused_tiles_and_works_whole():
     net = _net(depth=2, norm="group")
-    image = torch.randn(1, 40, 40)
     with pytest.raises(BayescrError, match="depends on the whole frame.*use tile=None"):
-        tiled(net, image, tile=16, halo=None)
-    assert tiled(net, image, tile=None, halo=None).shape == (1, 40, 40)
+        groups((40, 40), tile=16, halo=None)
+    assert _tiled(net, torch.randn(1, 40, 40), tile=None, halo=None).shape == (1, 40, 40)
 
 
 @pytest.mark.parametrize(("tile", "batch"), [(0, 1), (-5, 1), (16, 0)])
 def test_sizes_below_one_are_refused(tile, batch):
     with pytest.raises(BayescrError, match="expected a whole number from 1 up"):
-        tiled(torch.nn.Identity(), torch.zeros(1, 8, 8), tile=tile, halo=0, batch=batch)
+        groups((8, 8), tile=tile, halo=0, batch=batch)
+
+
+def test_an_empty_frame_is_refused():
+    with pytest.raises(BayescrError, match="the frame is empty: 0 x 8 pixels"):
+        groups((0, 8), tile=4, halo=0)

@@ -1,0 +1,99 @@
+"""How many draws a tile gets, and how they are averaged.
+
+`Fixed` averages a set number. `ToTolerance` adds draws where the mean is still undecided, and
+stays unbiased, which stopping on the mean's own draws would not be: the draws come in two
+independent halves, A and B; a pilot of each says how many draws the OTHER needs, and the mean is
+that of the two halves,
+
+    p = (p_A + p_B) / 2,        n_A = s_B^2 / t^2,   n_B = s_A^2 / t^2     (at least the pilot)
+
+so that n_A knows nothing of the draws that it counts. With s^2 the variance within a group of
+three balanced draws (`bayescr.inference.sampling`), whose members have correlation -1/2 in their
+noise, a component of degree d of the probability adds c (1 + 2 (-1/2)^d) / 3 to the variance of
+the group's mean and c (1 - (-1/2)^d) to s^2; their ratio is largest for d = 2, and
+
+    Var(p_A) <= 2 s^2 / n_A        Var(p) <= (2 s^2 / n_A + 2 s^2 / n_B) / 4 = t^2.
+
+Near the centre of a trained posterior the probability is almost linear in the noise, d = 1, which
+adds nothing: errors are then several times smaller than the tolerance.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import ClassVar
+
+from bayescr.errors import BayescrError
+from bayescr.inference import sampling
+from bayescr.inference.prediction import RunningPrediction
+from bayescr.inference.predictive import Run
+
+__all__ = ["Fixed", "ToTolerance"]
+
+_MOST = 1000  # draws of a half
+
+
+@dataclass(frozen=True)
+class Fixed:
+    """The mean of a set number of draws."""
+
+    num_samples: int
+    group: ClassVar[int] = sampling.GROUP
+
+    def __call__(self, run: Run) -> RunningPrediction:
+        """Average the draws 0, 1, ... of ``run``."""
+        running = RunningPrediction()
+        for index in range(self.num_samples):
+            running.add(run(index))
+        return running
+
+
+@dataclass(frozen=True)
+class ToTolerance:
+    """As many draws as bring the root-mean-square error of the probability to the tolerance.
+
+    The mean square is over the pixels of a tile, of the worst class and tile of those that go
+    through the network together.
+
+    Raises:
+        BayescrError: If the tolerance is not between 0 and 1.
+    """
+
+    tolerance: float
+    group: ClassVar[int] = 3  # the fewest draws whose spread bounds the error of their mean
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.tolerance < 1.0:
+            raise BayescrError(
+                f"tolerance is {self.tolerance}: expected an error of a probability, such as 0.01"
+            )
+
+    def __call__(self, run: Run) -> RunningPrediction:
+        """Average as many draws of ``run`` as it takes, from six up."""
+        halves = RunningPrediction(), RunningPrediction()
+        for half in (0, 1):
+            self._add(halves[half], run, half)
+        needed = [self._groups_needed(pilot) for pilot in reversed(halves)]
+        for half in (0, 1):
+            for number in range(1, needed[half]):
+                self._add(halves[half], run, 2 * number + half)
+        return halves[0].merge(halves[1])
+
+    def _add(self, running: RunningPrediction, run: Run, number: int) -> None:
+        """Add the draws of a group."""
+        for member in range(self.group):
+            running.add(run(number * self.group + member))
+
+    def _groups_needed(self, pilot: RunningPrediction) -> int:
+        """Groups for which the bound reaches the tolerance, judged by one group."""
+        variance = pilot.variance() * self.group / (self.group - 1)  # s^2, (B, K, h, w)
+        draws = variance.mean((-2, -1)).max().item() / self.tolerance**2
+        if draws > _MOST:
+            warnings.warn(
+                f"tolerance={self.tolerance:g} asks for {2 * draws:.0f} draws; {2 * _MOST} are "
+                "made: choose a larger one",
+                stacklevel=2,
+            )
+        return max(1, math.ceil(min(draws, _MOST) / self.group))
