@@ -1,12 +1,13 @@
 # make demo   simulate, train four guides, predict, compare: see demo-output/
 # make test   style, types, tests
-# make clean  remove what the two made
+# make bench  measure speed and memory against plain references: half an hour, on a quiet machine
+# make clean  remove what they made
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test clean
+.PHONY: demo test bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/bayescr demo --output demo-output
@@ -16,6 +17,9 @@ test: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "slow or not slow"
+
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks --output bench-output
 
 # torch comes first, by its exact version; pip's settings (PIP_EXTRA_INDEX_URL) choose its build.
 $(INSTALLED): pyproject.toml constraints.txt
@@ -27,4 +31,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf .venv demo-output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv demo-output bench-output build *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -16,6 +16,7 @@ from bayescr.data import Patch, PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference.annealing import KLSchedule
 from bayescr.inference.elbo import AnnealedELBO
+from bayescr.models._layout import channels_last
 
 __all__ = ["Descent", "move"]
 
@@ -107,9 +108,9 @@ class Descent:
 
 
 def move(batch: Patch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-    """Image, target and valid of a batch on a device, in the layout convolutions like."""
-    image = batch["image"].to(device, memory_format=torch.channels_last, non_blocking=True)
-    return image, batch["target"].to(device), batch["valid"].to(device)
+    """Image, target and valid of a batch on a device."""
+    image = batch["image"].to(device, non_blocking=True)
+    return channels_last(image), batch["target"].to(device), batch["valid"].to(device)
 
 
 def _status(values: dict[str, float]) -> str:

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bayescr.models import BayesianSegmenter
+from bayescr.models._layout import channels_last
 from bayescr.models.fan_in import fan_in
 
 __all__ = ["DrawnNetwork"]
@@ -32,6 +33,7 @@ class DrawnNetwork:
         in_channels: Channels of the images.
     """
 
+    @torch.inference_mode(False)  # autograd is asked what depends on what
     def __init__(self, model: BayesianSegmenter, *, dtype: torch.dtype, in_channels: int) -> None:
         random = model.random_weights
         # The values of the random weights are never used: the copy need not have its own.
@@ -45,7 +47,7 @@ class DrawnNetwork:
     def prepare(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights of a draw in the type and layout in which the network uses them."""
         return {
-            name: _channels_last(weight.to(self.dtype) if name in self._multiplied else weight)
+            name: channels_last(weight.to(self.dtype) if name in self._multiplied else weight)
             for name, weight in weights.items()
         }
 
@@ -57,7 +59,7 @@ class DrawnNetwork:
         It holds until the next images come: layers shared by all draws are computed at its first
         call.
         """
-        images = _channels_last(images)
+        images = channels_last(images)
         for layer in self._shared:
             layer.forget()
         lower = self.dtype != torch.float32
@@ -122,7 +124,7 @@ def _fixed_layers(net: nn.Module, random: Mapping[str, Tensor], image: Tensor) -
         if path
     ]
     with torch.enable_grad():
-        functional_call(net, {n: w.detach().requires_grad_() for n, w in random.items()}, (image,))
+        functional_call(net, {n: w.clone().requires_grad_() for n, w in random.items()}, (image,))
     for handle in handles:
         handle.remove()
     return [path for path, calls in moved.items() if calls == [False]]
@@ -136,8 +138,3 @@ def _weights_multiplied(net: nn.Module) -> set[str]:
         if fan_in(layer)
         for name, _ in (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False))
     }
-
-
-def _channels_last(tensor: Tensor) -> Tensor:
-    """The layout in which convolutions are fastest, on CPU and GPU alike."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor

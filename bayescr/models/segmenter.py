@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from bayescr.errors import BayescrError
+from bayescr.models._layout import channels_last
 from bayescr.models.fan_in import fan_in, input_axis
 from bayescr.models.likelihoods import Bernoulli, Likelihood
 from bayescr.models.priors import FanInNormal, Prior
@@ -130,6 +131,7 @@ class BayesianSegmenter(PyroModule):
     ) -> Float[Tensor, "B K H W"]:
         """The plain network with the given random weights, float32."""
         dtype = self._compute_dtype
+        weights = {name: channels_last(weight) for name, weight in weights.items()}
         with torch.autocast(image.device.type, dtype, enabled=dtype != torch.float32):
             return functional_call(self.net, weights, (image,)).float()
 

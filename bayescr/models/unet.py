@@ -82,6 +82,8 @@ class UNet(nn.Module):
         channels = [width * 2**level for level in range(depth)]
         for level in range(1, depth + 1):
             before = in_channels if level == 1 else channels[level - 2]
+            if level > 1:
+                self.add_module(f"pool{level}", nn.MaxPool2d(2))
             self.add_module(f"down{level}", _Block(before, channels[level - 1], norm))
         for level in range(depth - 1, 0, -1):
             self.add_module(
@@ -122,7 +124,7 @@ class UNet(nn.Module):
         skips: list[Tensor] = []
         for level in range(1, self.depth + 1):
             if skips:
-                x = functional.max_pool2d(x, 2)
+                x = self.get_submodule(f"pool{level}")(x)
             x = self.get_submodule(f"down{level}")(x)
             skips.append(x)
         for level in range(self.depth - 1, 0, -1):
@@ -131,18 +133,23 @@ class UNet(nn.Module):
 
 
 class _Block(nn.Module):
-    """Twice: 3x3 convolution, normalisation, rectifier."""
+    """Twice: 3x3 convolution, normalisation, rectifier.
+
+    Each step is a layer, so that what does not depend on a random weight can be told and shared.
+    """
 
     def __init__(self, before: int, after: int, norm: str) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(before, after, kernel_size=3, padding=1)
         self.norm1 = _NORMS[norm](after)
+        self.relu1 = nn.ReLU()
         self.conv2 = nn.Conv2d(after, after, kernel_size=3, padding=1)
         self.norm2 = _NORMS[norm](after)
+        self.relu2 = nn.ReLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.relu(self.norm1(self.conv1(x)))
-        return functional.relu(self.norm2(self.conv2(x)))
+        x = self.relu1(self.norm1(self.conv1(x)))
+        return self.relu2(self.norm2(self.conv2(x)))
 
 
 class _Up(_Block):
@@ -151,9 +158,15 @@ class _Up(_Block):
     def __init__(self, before: int, after: int, norm: str, upsampling: str) -> None:
         super().__init__(2 * after, after, norm)
         self.upsample = _UPSAMPLINGS[upsampling](before, after)
+        self.join = _Join()
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:  # type: ignore[override]
-        return super().forward(torch.cat([skip, self.upsample(x)], dim=1))
+        return super().forward(self.join(skip, self.upsample(x)))
+
+
+class _Join(nn.Module):
+    def forward(self, *maps: Tensor) -> Tensor:
+        return torch.cat(maps, dim=1)
 
 
 class _Bilinear(nn.Module):

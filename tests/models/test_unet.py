@@ -48,7 +48,7 @@ def test_two_levels_of_width_32_are_deepcrs_layout():
     expected = block(1, 32) + block(32, 64) + (4 * 64 * 32 + 32) + block(64, 32) + (32 + 1)
     assert sum(p.numel() for p in UNet(width=32, depth=2).parameters()) == expected
     channels = [
-        m.out_channels for m in UNet(width=3, depth=3).modules() if hasattr(m, "kernel_size")
+        m.out_channels for m in UNet(width=3, depth=3).modules() if hasattr(m, "out_channels")
     ]
     assert channels == [3, 3, 6, 6, 12, 12, 6, 6, 6, 3, 3, 3, 1]
 
