@@ -37,7 +37,8 @@ from bayescr.inference.predictive import (
     tiled,
 )  # fmt: skip
 from bayescr.inference.sampling import GROUP, Draws, draw
-from bayescr.models import BayesianSegmenter, receptive_radius
+from bayescr.models import BayesianSegmenter
+from bayescr.models.receptive import halo
 
 __all__ = ["Posterior"]
 
@@ -312,7 +313,7 @@ class Posterior:
         stride = getattr(net, "stride", None)
         if not isinstance(stride, int):  # where tiles may begin is unknown
             return None, 1
-        return receptive_radius(net, in_channels=self.in_channels, stride=stride), stride
+        return halo(net, in_channels=self.in_channels, stride=stride), stride
 
     @functools.cached_property
     def _is_point(self) -> bool:
@@ -330,9 +331,9 @@ class Posterior:
             if tile != "auto":
                 raise BayescrError(f"tile is {tile!r}: expected a number of pixels, 'auto' or None")
             tile = _TILES.get(self.device.type, 256)
-        halo, stride = self._reach if tile is not None else (None, 1)
+        width, stride = self._reach if tile is not None else (None, 1)
         return groups(
-            shape, tile=tile if halo is not None else None, halo=halo, stride=stride, batch=batch
+            shape, tile=tile if width is not None else None, halo=width, stride=stride, batch=batch
         )
 
     def _weights(

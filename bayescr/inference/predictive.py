@@ -97,8 +97,8 @@ def groups(
     Args:
         shape: Rows and columns of the frame.
         tile: Side of a tile; None for the whole frame at once.
-        halo: How far the network looks (`bayescr.models.receptive_radius`); None if it looks
-            everywhere: then only the whole frame will do.
+        halo: How far the network looks around a tile (`bayescr.models.receptive.halo`); None if
+            it looks everywhere: then only the whole frame will do.
         stride: Period of the network.
         batch: Largest number of tiles in a group.
 

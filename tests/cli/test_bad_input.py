@@ -332,6 +332,8 @@ def test_start_with_another_network(fails, tmp_path, frames, posterior):
     ("option", "value", "says"),
     [
         ("--tile", 0, "tile is 0"),
+        ("--tile", "large", "tile is 'large'"),
+        ("--tolerance", 0, "tolerance is 0"),
         ("--batch", 0, "batch is 0"),
         ("--precision", "float8", "unknown precision"),
         ("--device", "abacus", "unknown device"),
@@ -370,3 +372,10 @@ def test_unknown_option_is_status_2(bayescr):
     result = bayescr("predict", "--modle", "x")
     assert result.exit_code == 2
     assert "modle" in result.stderr
+
+
+def test_predict_takes_a_number_of_draws_or_a_tolerance(fails, tmp_path, exposure, posterior):
+    fails(
+        "predict", exposure, "--model", posterior, "-o", tmp_path / "out.fits",
+        "--samples", 4, "--tolerance", 0.01, says="--samples and --tolerance exclude one another",
+    )  # fmt: skip

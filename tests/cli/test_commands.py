@@ -203,6 +203,20 @@ def test_predict_agrees_with_the_library(bayescr, exposure, posterior, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["out.fits"]
 
 
+def test_predict_to_a_tolerance(bayescr, exposure, posterior, tmp_path):
+    out = tmp_path / "out.fits"
+    options = ("--tolerance", 0.3, "--tile", 64, "--precision", "float32")
+    result = bayescr("predict", exposure, "--model", posterior, "-o", out, *options)
+    assert result.exit_code == 0, result.output
+    expected = Posterior.load(posterior).predict(
+        read_frame(exposure), tolerance=0.3, tile=64, precision="float32"
+    )
+    with fits.open(out) as hdus:
+        np.testing.assert_array_equal(hdus["PROB"].data, expected.probability)
+        header = hdus["PROB"].header
+        assert (header["BCRTOL"], header["BCRNSAMP"]) == (0.3, expected.num_samples)
+
+
 def test_predict_same_seed_same_bytes(bayescr, exposure, posterior, tmp_path):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         out = tmp_path / f"{name}.fits"

@@ -290,6 +290,127 @@ def test_no_tensor_is_made_on_the_default_device(small_model, any_guide_factory)
         assert running.result().probability.shape == (8, 8)
 
 
+def test_16_draws_by_default_and_a_tolerance_in_place_of_a_number(fitted, frame):
+    posterior = fitted("mean-field")
+    assert posterior.predict(frame).num_samples == 16
+    loose = posterior.predict(frame, tolerance=0.5)
+    assert (loose.num_samples, loose.tolerance) == (6, 0.5)
+    wide = _wrap(UNet(width=2), guides.MeanField(init_scale=2.0))
+    counts = [wide.predict(frame, tolerance=t).num_samples for t in (0.1, 0.03)]
+    assert 6 <= counts[0] < counts[1]
+    for also in ({"num_samples": 4}, {"draws": posterior.draw(2)}):
+        with pytest.raises(BayescrError, match="tolerance=0.1 says how many.*leave out"):
+            posterior.predict(frame, tolerance=0.1, **also)
+
+
+def test_the_tolerance_bounds_the_error(frame):
+    """Against 256 independent draws, whose own error is 1/16 of one draw's standard deviation."""
+    posterior = _wrap(UNet(width=2), guides.MeanField(init_scale=1.0))
+    exact = posterior.predict(frame, num_samples=256, sampling="independent", seed=9)
+    own = np.sqrt(np.mean(exact.std**2) / 256)
+    for tolerance in (0.1, 0.05):
+        found = posterior.predict(frame, tolerance=tolerance, precision="float32")
+        error = np.sqrt(np.mean((found.probability - exact.probability) ** 2))
+        assert error <= tolerance + own
+
+
+def test_bfloat16_moves_the_mean_less_than_16_draws_do(fitted, frame):
+    """On the same draws, against the Monte Carlo error that independent ones have."""
+    posterior = _wrap(UNet(width=8))
+    draws = posterior.draw(16, sampling="independent")
+    exact, rough = (
+        posterior.predict(frame, draws=draws, precision=p) for p in ("float32", "bfloat16")
+    )
+    change = rough.probability - exact.probability
+    monte_carlo = exact.std / 4
+    assert 0 < np.sqrt(np.mean(change**2)) < 0.2 * np.sqrt(np.mean(monte_carlo**2))
+    assert np.abs(change).max() < monte_carlo.max()
+
+
+def test_antithetic_draws_err_less(frame):
+    """The means of 8 over 12 seeds lie far closer together than those of independent draws."""
+    posterior = _wrap(UNet(width=4), guides.MeanField(init_scale=0.2))
+    spread = {}
+    for sampling in ("antithetic", "independent"):
+        maps = [
+            posterior.predict(
+                frame, num_samples=8, seed=seed, sampling=sampling, precision="float32"
+            ).probability
+            for seed in range(12)
+        ]
+        spread[sampling] = np.sqrt(np.var(maps, axis=0).mean())
+    assert spread["antithetic"] < 0.7 * spread["independent"]
+
+
+def test_a_frame_and_its_maps_may_lie_on_disk(fitted, frame, tmp_path):
+    posterior = fitted("mean-field")
+    on_disk = np.lib.format.open_memmap(
+        tmp_path / "frame.npy", mode="w+", dtype=">f4", shape=frame.data.shape
+    )
+    on_disk[:] = frame.data
+    on_disk.flush()
+    data = np.load(tmp_path / "frame.npy", mmap_mode="r")
+    lazy = CCDData(data, unit="electron", mask=frame.mask)
+    settings = {"num_samples": 2, "tile": 16}
+    maps = posterior.predict(lazy, scratch=tmp_path / "maps", **settings)
+    plain = posterior.predict(frame, **settings)
+    for name in (*MAPS, "valid"):
+        value = getattr(maps, name)
+        assert isinstance(value, np.memmap)
+        assert (tmp_path / "maps" / f"{name}.npy").stat().st_size > value.nbytes
+        np.testing.assert_array_equal(value, getattr(plain, name), err_msg=name)
+    np.testing.assert_array_equal(maps.mask(0.2), plain.mask(0.2))
+    maps.write(tmp_path / "out.fits")
+    assert (tmp_path / "out.fits").exists()
+
+
+def test_draws_are_made_once_for_many_images_and_anew_for_another_guide(fitted, monkeypatch):
+    from bayescr.inference import posterior as module
+
+    made = []
+    monkeypatch.setattr(
+        module, "draw", lambda *a, draw=module.draw, **k: made.append(1) or draw(*a, **k)
+    )
+    posterior = _wrap(UNet(width=2))
+    image = torch.randn(1, 8, 8)
+    first = [list(posterior.logits(image, num_samples=3)) for _ in range(2)]
+    assert len(made) == 3
+    assert all(torch.equal(a, b) for a, b in zip(*first, strict=True))
+    list(posterior.logits(image, num_samples=3, seed=1))
+    assert len(made) == 6
+    with torch.no_grad():
+        posterior.guide.weights.head.weight.loc.add_(1.0)
+    changed = list(posterior.logits(image, num_samples=3, seed=1))
+    assert len(made) == 9
+    assert not torch.equal(changed[0], first[0][0])
+
+
+@pytest.mark.parametrize("tile", ["large", "256"])
+def test_tiles_are_numbers(fitted, frame, tile):
+    with pytest.raises(
+        BayescrError, match=f"tile is '{tile}': expected a number of pixels, 'auto'"
+    ):
+        fitted("mean-field").predict(frame, tile=tile)
+
+
+def test_layers_without_random_weights_run_once_a_tile(frame, monkeypatch):
+    posterior = _wrap(UNet(width=2), random="head.*")
+    runs = []
+    convolve = nn.Conv2d.forward
+    monkeypatch.setattr(
+        nn.Conv2d, "forward", lambda self, x: runs.append(x.shape[-1]) or convolve(self, x)
+    )
+    prediction = posterior.predict(frame, num_samples=8, tile=None, precision="float32")
+    assert runs.count(45) + runs.count(46) == 4 + 8  # two blocks of full size once, 8 heads
+    monkeypatch.undo()
+    image, _ = posterior.scaling(frame)
+    stock = posterior.predictive(8)(torch.from_numpy(image)[None])
+    running = RunningPrediction()
+    for logits in stock["logits"]:
+        running.add(logits[0])
+    _close(prediction, running.result())
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_the_gpu_agrees_with_the_cpu(small_model, datasets, frame, any_guide_factory):
@@ -319,3 +440,10 @@ def test_the_gpu_agrees_with_the_cpu(small_model, datasets, frame, any_guide_fac
         precision="float32",
     )
     _close(on_gpu, on_cpu, 1e-4)
+    rough = posterior.predict(frame, draws=draws, device="cuda")
+    assert np.abs(rough.probability - on_gpu.probability).max() < 0.05
+    cut = posterior.predict(frame, draws=draws, tile=16, batch=4, precision="bfloat16")
+    assert np.abs(rough.probability - cut.probability).max() < 0.05
+    assert posterior.predict(frame, tolerance=0.2).num_samples >= 1
+    again = [posterior.predict(frame, num_samples=3).logit for _ in range(2)]
+    np.testing.assert_array_equal(*again)

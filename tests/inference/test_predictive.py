@@ -10,6 +10,7 @@ from bayescr.errors import BayescrError
 from bayescr.inference._network import DrawnNetwork
 from bayescr.inference.predictive import groups, tiled, windows
 from bayescr.models import BayesianSegmenter, UNet, receptive_radius
+from bayescr.models.receptive import halo
 
 
 @pytest.mark.parametrize("size", [(40, 40), (37, 53), (9, 70), (1, 33), (5, 5)])
@@ -58,23 +59,33 @@ def _tiled(net, image, *, halo, **settings):
 def test_tiled_equals_whole(settings, size):
     """To 1e-5 of the scale of the logits: float32 sums in another order."""
     net = _net(**settings)
-    halo = receptive_radius(net, stride=net.stride)
+    width = halo(net, stride=net.stride)
     image = torch.randn(1, *size)
     whole = net(image[None])[0]
     scale = whole.abs().max().item()
     for tile, batch in ((1000, 1), (32, 4), (17, 3)):
-        logits = _tiled(net, image, tile=tile, halo=halo, batch=batch)
+        logits = _tiled(net, image, tile=tile, halo=width, batch=batch)
         assert (logits - whole).abs().max() <= 1e-5 * scale, (tile, batch)
 
 
+@pytest.mark.parametrize("settings", [{"depth": 1}, {"depth": 2}, {"depth": 3}], ids=str)
 @torch.no_grad()
-def test_too_small_a_halo_would_show():
-    """The test above can fail: with half the halo, tiles have seams."""
+def test_too_small_a_halo_would_show(settings):
+    """The test above can fail: with a halo one stride smaller, tiles have seams."""
+    net = _net(**settings)
+    image = torch.randn(1, 96, 96)
+    width = halo(net, stride=net.stride) - net.stride
+    seams = _tiled(net, image, tile=16, halo=width) - net(image[None])[0]
+    assert seams.abs().max() > 1e-4
+
+
+def test_the_halo_is_that_of_whole_strides():
+    """Depth 2, from an even row: two rows at full resolution, two of half, two at full."""
     net = _net(depth=2)
-    halo = receptive_radius(net, stride=2)
-    image = torch.randn(1, 64, 64)
-    seams = _tiled(net, image, tile=16, halo=halo // 2) - net(image[None])[0]
-    assert seams.abs().max() > 1e-3
+    assert (halo(net, stride=2), receptive_radius(net, stride=2)) == (8, 9)
+    assert halo(torch.nn.Conv2d(1, 1, 5, padding=2)) == 2
+    assert halo(torch.nn.Conv2d(1, 1, 1)) == 0
+    assert halo(_net(depth=2, norm="group"), stride=2) is None
 
 
 @pytest.mark.parametrize("batch", [1, 3, 100])
