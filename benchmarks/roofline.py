@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from bayescr.inference.predictive import windows
-from bayescr.models import receptive_radius
+from bayescr.models import halo
 from benchmarks import reference
 from benchmarks.common import Settings, noise, precisions, untrained
 from benchmarks.timing import Spread, compare, show
@@ -36,7 +36,7 @@ def run(settings: Settings) -> dict[str, Any]:
     _check_count(per_pixel, width)
 
     tiles = windows(side, side, tile=TILE, stride=net.stride,
-                    halo=receptive_radius(net, stride=net.stride))  # fmt: skip
+                    halo=halo(net, stride=net.stride))  # fmt: skip
     outer = sum(_area(window.outer) for window in tiles)
     one = max((window.outer for window in tiles), key=_area)
     frame = noise(side)

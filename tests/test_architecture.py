@@ -36,7 +36,7 @@ PUBLIC = {
         "cosmic_ray_charge", "simulate", "simulate_exposure", "write_exposure",
     ],
     "bayescr.models": [
-        "BayesianSegmenter", "UNet", "fan_in", "likelihoods", "priors", "receptive_radius",
+        "BayesianSegmenter", "UNet", "fan_in", "halo", "likelihoods", "priors",
     ],
     "bayescr.models.priors": ["FAMILY", "FanInNormal", "Normal", "Prior"],
     "bayescr.models.likelihoods": ["Bernoulli", "FAMILY", "Likelihood"],

@@ -129,7 +129,7 @@ def predict(
             predictions,
             target,
             threshold=threshold,
-            cards=_cards(posterior, seed=seed),
+            cards=_cards(posterior, seed=seed, precision=precision),
             overwrite=overwrite,
         )
         flagged = sum(int(one.mask(threshold).sum()) for one in predictions.values())
@@ -184,13 +184,17 @@ def _tell_left_out(path: Path) -> None:
         )
 
 
-def _cards(posterior: Posterior, *, seed: int) -> dict[str, tuple[Any, str]]:
+def _cards(posterior: Posterior, *, seed: int, precision: str) -> dict[str, tuple[Any, str]]:
     """What the header of the maps says about where they come from."""
     from bayescr import __version__
+    from bayescr._device import compute_dtype
+
+    dtype = str(compute_dtype(precision, posterior.device)).removeprefix("torch.")
 
     return {
         "BCRGUIDE": (posterior.name, "approximation of the posterior"),
         "BCRTEMP": (posterior.temperature, "effective temperature; 1: the posterior"),
         "BCRSEED": (seed, "of the posterior draws"),
+        "BCRPREC": (dtype, "of the convolutions"),
         "BCRVERS": (__version__, "version of bayescr"),
     }

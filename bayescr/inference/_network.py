@@ -1,8 +1,8 @@
 """The plain network made ready to run one draw of its weights after another on the same images.
 
 What no random weight can move is computed once and shared by all draws: with random weights in
-the head alone, a hundred draws cost one pass and a hundred heads. Which layers these are, autograd
-tells for any architecture: those whose output asks for no gradient when only the random weights do.
+the head alone, a hundred draws cost one pass and a hundred heads. Which layers these are is found
+for any architecture by marking the random weights and seeing how far the mark spreads.
 """
 
 from __future__ import annotations
@@ -27,27 +27,38 @@ __all__ = ["DrawnNetwork"]
 class DrawnNetwork:
     """A private copy of a model's network that takes its random weights draw by draw.
 
+    In lower precision the layer that gives the logits still runs in float32: eight bits would put
+    them on a coarse grid and tie what must be ranked.
+
     Args:
         model: Whose network, and whose plain weights.
         dtype: In which convolutions and linear layers run.
         in_channels: Channels of the images.
+
+    Attributes:
+        shared: Paths of the layers that run once for all draws.
     """
 
-    @torch.inference_mode(False)  # autograd is asked what depends on what
     def __init__(self, model: BayesianSegmenter, *, dtype: torch.dtype, in_channels: int) -> None:
         random = model.random_weights
         # The values of the random weights are never used: the copy need not have its own.
         memo = {id(weight): weight for weight in random.values()}
         self.net = copy.deepcopy(model.net, memo).eval().requires_grad_(False)
         self.dtype = dtype
-        self._multiplied = _weights_multiplied(self.net)
         image = next(iter(random.values())).new_zeros(1, in_channels, 32, 32)
-        self._shared = _share(self.net, random, image)
+        self.shared, last = _trace(self.net, random, image)
+        lower = [path for path, layer in self.net.named_modules() if fan_in(layer) and path != last]
+        self._lowered = {name for name in random if name.rpartition(".")[0] in lower}
+        self._outputs: dict[str, tuple[Tensor, int]] = {}
+        if last is not None:
+            _in_float32(self.net.get_submodule(last))
+        for path in self.shared:
+            self._run_once(path)
 
     def prepare(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The weights of a draw in the type and layout in which the network uses them."""
         return {
-            name: channels_last(weight.to(self.dtype) if name in self._multiplied else weight)
+            name: channels_last(weight.to(self.dtype) if name in self._lowered else weight)
             for name, weight in weights.items()
         }
 
@@ -60,8 +71,7 @@ class DrawnNetwork:
         call.
         """
         images = channels_last(images)
-        for layer in self._shared:
-            layer.forget()
+        self._outputs.clear()
         lower = self.dtype != torch.float32
 
         @torch.no_grad()
@@ -71,50 +81,43 @@ class DrawnNetwork:
 
         return logits
 
+    def _run_once(self, path: str) -> None:
+        """Let a layer of the copy remember its output until other images come."""
+        layer = self.net.get_submodule(path)
+        forward = layer.forward
 
-class _Shared(nn.Module):
-    """A layer that no random weight moves: it runs once for all draws of the weights."""
+        def remembered(*args: Any) -> Tensor:
+            output, version = self._outputs.get(path, (None, 0))
+            # An operation in place on the output, by the network that called, counts its version
+            # up; under torch.inference_mode nobody counts.
+            if output is None or output.is_inference() or output._version != version:
+                output = forward(*args)
+                self._outputs[path] = output, 0 if output.is_inference() else output._version
+            return output
 
-    def __init__(self, layer: nn.Module) -> None:
-        super().__init__()
-        self.layer = layer
-        self.forget()
-
-    def forget(self) -> None:
-        """Other images come."""
-        self.output: Tensor | None = None
-        self.version = 0
-
-    def forward(self, *args: Any) -> Tensor:
-        output = self.output
-        # An operation in place on the output, by the network that called, counts its version up;
-        # under torch.inference_mode nobody counts.
-        if output is None or output.is_inference() or output._version != self.version:
-            output = self.output = self.layer(*args)
-            self.version = 0 if output.is_inference() else output._version
-        return output
+        layer.forward = remembered
 
 
-def _share(net: nn.Module, random: Mapping[str, Tensor], image: Tensor) -> list[_Shared]:
-    """Wrap the outermost layers that no random weight moves; returns the wrappers."""
-    fixed = _fixed_layers(net, random, image)
-    wrappers = []
-    for path in fixed:
-        if not any(path.startswith(f"{outer}.") for outer in fixed):
-            parent, _, name = path.rpartition(".")
-            wrappers.append(_Shared(net.get_submodule(path)))
-            setattr(net.get_submodule(parent), name, wrappers[-1])
-    return wrappers
+class _Moved(Tensor):
+    """What depends on a random weight: whatever is computed from one becomes one, too."""
 
 
-def _fixed_layers(net: nn.Module, random: Mapping[str, Tensor], image: Tensor) -> list[str]:
-    """Paths of the layers that are called once and give one output for all draws."""
+def _trace(
+    net: nn.Module, random: Mapping[str, Tensor], image: Tensor
+) -> tuple[list[str], str | None]:
+    """The outermost layers that give one output for all draws, and the one that gives the logits.
+
+    Of the former only those that are called once, with positional arguments.
+    """
     moved: dict[str, list[bool]] = defaultdict(list)
+    outputs: dict[str, Tensor] = {}
 
     def note(path: str) -> Callable[..., None]:
         def hook(layer: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            plain = isinstance(output, Tensor) and not kwargs
-            moved[path].append(not plain or output.requires_grad)
+            plain = type(output) is Tensor and not kwargs
+            moved[path].append(not plain)
+            if isinstance(output, Tensor) and fan_in(layer):
+                outputs[path] = output
 
         return hook
 
@@ -123,18 +126,25 @@ def _fixed_layers(net: nn.Module, random: Mapping[str, Tensor], image: Tensor) -
         for path, layer in net.named_modules()
         if path
     ]
-    with torch.enable_grad():
-        functional_call(net, {n: w.clone().requires_grad_() for n, w in random.items()}, (image,))
+    marked: dict[str, Tensor] = {
+        name: weight.detach().as_subclass(_Moved) for name, weight in random.items()
+    }
+    with torch.no_grad():
+        logits = functional_call(net, marked, (image,))
     for handle in handles:
         handle.remove()
-    return [path for path, calls in moved.items() if calls == [False]]
+    fixed = [path for path, calls in moved.items() if calls == [False]]
+    outermost = [path for path in fixed if not any(path.startswith(f"{outer}.") for outer in fixed)]
+    # The logits may be a piece of what their layer gives: padding is cut off.
+    last = [path for path, out in outputs.items() if out.data_ptr() == logits.data_ptr()]
+    return outermost, last[-1] if last else None
 
 
-def _weights_multiplied(net: nn.Module) -> set[str]:
-    """Weights and biases of the layers that autocast runs in lower precision."""
-    return {
-        f"{path}.{name}"
-        for path, layer in net.named_modules()
-        if fan_in(layer)
-        for name, _ in (*layer.named_parameters(recurse=False), *layer.named_buffers(recurse=False))
-    }
+def _in_float32(layer: nn.Module) -> None:
+    forward = layer.forward
+
+    def exact(image: Tensor) -> Tensor:
+        with torch.autocast(image.device.type, enabled=False):
+            return forward(image.float())
+
+    layer.forward = exact

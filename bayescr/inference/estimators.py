@@ -8,14 +8,17 @@ that of the two halves,
     p = (p_A + p_B) / 2,        n_A = s_B^2 / t^2,   n_B = s_A^2 / t^2     (at least the pilot)
 
 so that n_A knows nothing of the draws that it counts. With s^2 the variance within a group of
-three balanced draws (`bayescr.inference.sampling`), whose members have correlation -1/2 in their
-noise, a component of degree d of the probability adds c (1 + 2 (-1/2)^d) / 3 to the variance of
-the group's mean and c (1 - (-1/2)^d) to s^2; their ratio is largest for d = 2, and
+three balanced draws of normal noise (`bayescr.inference.sampling`), whose members have correlation
+-1/2, a component of degree d of the probability that has variance c adds c (1 + 2 (-1/2)^d) / 3 to
+the variance of the group's mean and c (1 - (-1/2)^d) to s^2; their ratio is largest for d = 2, and
 
     Var(p_A) <= 2 s^2 / n_A        Var(p) <= (2 s^2 / n_A + 2 s^2 / n_B) / 4 = t^2.
 
 Near the centre of a trained posterior the probability is almost linear in the noise, d = 1, which
-adds nothing: errors are then several times smaller than the tolerance.
+adds nothing: errors are then several times smaller than the tolerance. The bound takes s^2 for
+known, but three draws tell it, pooled over the pixels of a tile: where all of them move together,
+along one direction of the weights and purely by the square of the noise, the error can be two or
+three times the tolerance.
 """
 
 from __future__ import annotations
@@ -52,7 +55,7 @@ class Fixed:
 
 @dataclass(frozen=True)
 class ToTolerance:
-    """As many draws as bring the root-mean-square error of the probability to the tolerance.
+    """As many draws as the root-mean-square error of the probability needs to meet the tolerance.
 
     The mean square is over the pixels of a tile, of the worst class and tile of those that go
     through the network together.
@@ -90,10 +93,12 @@ class ToTolerance:
         """Groups for which the bound reaches the tolerance, judged by one group."""
         variance = pilot.variance() * self.group / (self.group - 1)  # s^2, (B, K, h, w)
         draws = variance.mean((-2, -1)).max().item() / self.tolerance**2
+        if math.isnan(draws):  # no number of draws would help
+            return 1
         if draws > _MOST:
             warnings.warn(
-                f"tolerance={self.tolerance:g} asks for {2 * draws:.0f} draws; {2 * _MOST} are "
-                "made: choose a larger one",
+                f"tolerance={self.tolerance:g} asks for more than {2 * _MOST} draws somewhere, "
+                "which are all that are made: choose a larger one",
                 stacklevel=2,
             )
         return max(1, math.ceil(min(draws, _MOST) / self.group))

@@ -37,8 +37,7 @@ from bayescr.inference.predictive import (
     tiled,
 )  # fmt: skip
 from bayescr.inference.sampling import GROUP, Draws, draw
-from bayescr.models import BayesianSegmenter
-from bayescr.models.receptive import halo
+from bayescr.models import BayesianSegmenter, halo
 
 __all__ = ["Posterior"]
 
@@ -70,7 +69,6 @@ class Posterior:
     temperature: float = 1.0
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     provenance: dict[str, Any] = field(default_factory=dict)
-    _drawn: tuple[Any, Draws] | None = field(default=None, init=False)
 
     @property
     def name(self) -> str:
@@ -108,7 +106,8 @@ class Posterior:
             num_samples: Number of draws.
             seed: Their seed.
             sampling: ``"antithetic"``: draws balance one another in groups of four, so that means
-                need fewer of them (`bayescr.inference.sampling`); or ``"independent"``.
+                need fewer of them (`bayescr.inference.sampling`); or ``"independent"``, for
+                statistics that take draws to be so, such as standard errors.
             sites: Which latents; default all.
         """
         draws: dict[str, list[Tensor]] = {}
@@ -168,7 +167,7 @@ class Posterior:
         weights = self._weights(network, draws, seed, sampling)
         for index in range(number):
             # A point mass draws the same weights again and again: once is enough.
-            if index == 0 or draws is not None or not self._is_point:
+            if index == 0 or not _same(weights[index], weights[index - 1]):
                 logits = tiled(network, weights[index], image, tiles)
             yield logits
 
@@ -198,19 +197,19 @@ class Posterior:
             num_samples: Posterior draws; default 16.
             tolerance: Instead of a number of draws, the root-mean-square error over a tile that the
                 mean probability may have from their number being finite: a tile gets as many draws
-                as that takes, from 6 up (`bayescr.inference.estimators`). It speaks of the
-                probability alone: six draws say little about ``std``.
+                as that takes by its own measure, from 6 up (`bayescr.inference.estimators`). It
+                speaks of the probability alone: six draws say little about ``std``.
             seed: Of the draws.
             sampling: How they are drawn, see `draw`.
             tile: Side of the tiles in pixels: it changes nothing but speed and memory, and what
                 ``tolerance`` speaks of. ``"auto"`` suits the hardware, None is the whole frame.
-            batch: Tiles that go through the network together.
+            batch: Tiles that go through the network together, and share their number of draws.
             device: Where; the posterior moves there. Default: where it is.
             precision: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware
                 multiplies matrices in it. That moves a probability by less than the draws do.
             draws: Weights to use instead, as `draw` returns them.
-            scratch: A folder for the maps, as memory-mapped ``.npy`` files, of a frame that is
-                larger than memory. Default: the maps are in memory.
+            scratch: An empty folder for the maps, as memory-mapped ``.npy`` files, of a frame that
+                is larger than memory. Default: the maps are in memory.
             progress: Show a bar.
 
         Raises:
@@ -237,7 +236,10 @@ class Posterior:
         self._check_shape((1, *scaled.shape))
         network = self._network(precision)
         tiles = self._tiles(scaled.shape, tile=tile, batch=batch)
-        with track(f"predict {self.name}", sum(map(len, tiles)), show=progress) as advance:
+        with (
+            in_memory() if scratch is None else on_disk(scratch) as allocate,
+            track(f"predict {self.name}", sum(map(len, tiles)), show=progress) as advance,
+        ):
             maps, fewest = predict_maps(
                 network,
                 scaled,
@@ -245,7 +247,7 @@ class Posterior:
                 estimator=estimator,
                 tiles=tiles,
                 device=self.device,
-                allocate=in_memory if scratch is None else on_disk(scratch),
+                allocate=allocate,
                 advance=advance,
             )
         return Prediction(
@@ -258,7 +260,7 @@ class Posterior:
     def predictive(
         self, num_samples: int = 16, *, seed: int = 0, sampling: str = "antithetic"
     ) -> Predictive:
-        """Pyro's own predictive over the draws that `predict` would use.
+        """Pyro's own predictive over the draws that `predict` would use for that number of them.
 
         Call it with a batch of scaled images (B, C, H, W); it returns ``logits`` and labels
         ``obs``, each (num_samples, B, K, H, W), and keeps them all: for small images.
@@ -332,9 +334,7 @@ class Posterior:
                 raise BayescrError(f"tile is {tile!r}: expected a number of pixels, 'auto' or None")
             tile = _TILES.get(self.device.type, 256)
         width, stride = self._reach if tile is not None else (None, 1)
-        return groups(
-            shape, tile=tile if width is not None else None, halo=width, stride=stride, batch=batch
-        )
+        return groups(shape, tile=tile, halo=width, stride=stride, batch=batch)
 
     def _weights(
         self,
@@ -344,24 +344,16 @@ class Posterior:
         sampling: str,
         group: int = GROUP,
     ) -> Draws:
-        """The random weights by draw as the network wants them.
-
-        The last ones are kept: an evaluation asks for the same ones, exposure after exposure.
-        """
+        """The random weights by draw as the network wants them."""
         names = list(self.model.random_weights)
-        if draws is not None:
-            return Draws(lambda index: network.prepare(_one(draws, index, names)))
-        tensors = (*self.guide.parameters(), *self.guide.buffers())
-        state = tuple((id(tensor), tensor._version) for tensor in tensors)
-        key = (seed, sampling, group, network.dtype, self.device, state)
-        if self._drawn is None or self._drawn[0] != key:
 
-            def make(index: int) -> dict[str, Tensor]:
-                latents = self._latents(index, seed=seed, sampling=sampling, group=group)
-                return network.prepare({name: latents[name] for name in names})
+        def make(index: int) -> dict[str, Tensor]:
+            if draws is not None:
+                return network.prepare(_one(draws, index, names))
+            latents = self._latents(index, seed=seed, sampling=sampling, group=group)
+            return network.prepare({name: latents[name] for name in names})
 
-            self._drawn = key, Draws(make)
-        return self._drawn[1]
+        return Draws(make)
 
     def _latents(self, index: int, **settings: Any) -> dict[str, Tensor]:
         return draw(self.guide, index, device=self.device, **settings)
@@ -378,6 +370,10 @@ def _one(draws: Mapping[str, Tensor], index: int, names: list[str]) -> dict[str,
         if name not in draws:
             raise BayescrError(f"draws lack weight '{name}': draw all sites, `posterior.draw(8)`")
     return {name: draws[name][index] for name in names}
+
+
+def _same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    return all(torch.equal(value, b[name]) for name, value in a.items())
 
 
 def _number(num_samples: int, draws: Mapping[str, Tensor] | None = None) -> int:

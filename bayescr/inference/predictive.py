@@ -12,8 +12,9 @@ memory depends neither on the number of draws nor, with maps on disk, on the siz
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -97,30 +98,25 @@ def groups(
     Args:
         shape: Rows and columns of the frame.
         tile: Side of a tile; None for the whole frame at once.
-        halo: How far the network looks around a tile (`bayescr.models.receptive.halo`); None if
-            it looks everywhere: then only the whole frame will do.
+        halo: How far the network looks around a tile (`bayescr.models.halo`); None if it looks
+            everywhere: then only the whole frame will do, whatever ``tile`` says.
         stride: Period of the network.
         batch: Largest number of tiles in a group.
 
     Raises:
-        BayescrError: If the frame is empty, ``tile`` is given for a network that looks everywhere,
-            or tile or batch is below 1.
+        BayescrError: If the frame is empty, or tile or batch is below 1.
     """
     _check(tile=tile, batch=batch)
     if 0 in shape:
         raise BayescrError(f"the frame is empty: {shape[0]} x {shape[1]} pixels")
-    if tile is None or (halo is not None and max(shape) <= tile):
+    if tile is None or halo is None or max(shape) <= tile:
         whole = (slice(0, shape[0]), slice(0, shape[1]))
         return [[Window(whole, whole, whole)]]
-    if halo is None:
-        raise BayescrError(
-            f"tile={tile}, but every logit of this network depends on the whole frame (statistics "
-            "over space, as in norm='group'): use tile=None, or a network without them"
-        )
     alike: dict[Any, list[Window]] = defaultdict(list)
     for window in windows(*shape, tile=tile, halo=halo, stride=stride):
-        form = [(side.stop - side.start, kept) for side, kept in zip(*window[::2], strict=True)]
-        alike[repr(form)].append(window)
+        sides = zip(window.outer, window.kept, strict=True)
+        form = tuple((outer.stop - outer.start, kept.start, kept.stop) for outer, kept in sides)
+        alike[form].append(window)
     return [
         some[first : first + batch]
         for some in alike.values()
@@ -167,6 +163,9 @@ def predict_maps(
         device: Where the network is.
         allocate: Makes an array for a map.
         advance: Told of each tile.
+
+    Raises:
+        BayescrError: If a probability is NaN.
     """
     valid = allocate("valid", scaled.shape, bool)
     maps: dict[str, Array] = {}
@@ -176,7 +175,10 @@ def predict_maps(
         images = torch.from_numpy(np.stack([image for image, _ in pieces])).to(device)
         logits, kept = network.on(images), (..., *group[0].kept)
         running = estimator(lambda index: logits(draws[index])[kept])  # noqa: B023  called here
-        for name, values in running.maps().items():  # (B, K, h, w)
+        results = running.maps()
+        if results["probability"].isnan().any():
+            raise BayescrError("the posterior gives NaN: did its training diverge?")
+        for name, values in results.items():  # (B, K, h, w)
             if name not in maps:
                 classes = () if values.shape[1] == 1 else (values.shape[1],)
                 maps[name] = allocate(name, (*classes, *scaled.shape), np.float32)
@@ -189,21 +191,39 @@ def predict_maps(
     return {**maps, "valid": valid}, min(fewest)
 
 
-def in_memory(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-    """A map in memory."""
-    return np.empty(shape, dtype)
+@contextlib.contextmanager
+def in_memory() -> Iterator[Allocate]:
+    """Maps as arrays."""
+    yield lambda name, shape, dtype: np.empty(shape, dtype)
 
 
-def on_disk(folder: str | Path) -> Allocate:
-    """Maps as memory-mapped files ``NAME.npy`` in a folder, which is made when missing."""
-    Path(folder).mkdir(parents=True, exist_ok=True)
+@contextlib.contextmanager
+def on_disk(folder: str | Path) -> Iterator[Allocate]:
+    """Maps as memory-mapped files ``NAME.npy`` in an empty folder, which is made when missing.
+
+    If the block fails, what it wrote is removed.
+
+    Raises:
+        BayescrError: If the folder holds anything or cannot be written to.
+    """
+    folder = Path(folder)
+    written: list[Path] = []
 
     def allocate(name: str, shape: tuple[int, ...], dtype: Any) -> Array:
-        return np.lib.format.open_memmap(
-            Path(folder) / f"{name}.npy", mode="w+", dtype=dtype, shape=shape
-        )
+        written.append(folder / f"{name}.npy")
+        return np.lib.format.open_memmap(written[-1], mode="w+", dtype=dtype, shape=shape)
 
-    return allocate
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise BayescrError(f"scratch folder '{folder}' is not empty: choose another one")
+        yield allocate
+    except BaseException as error:
+        for path in written:
+            path.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise BayescrError(f"cannot write in scratch folder '{folder}': {error}") from error
+        raise
 
 
 def _spans(length: int, tile: int, halo: int) -> list[tuple[slice, slice, slice]]:

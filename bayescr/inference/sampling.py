@@ -14,7 +14,8 @@ correlation -1 / (g - 1) between two draws,
 
 and for the nearly linear f of a trained network a fraction of Var(f) / n. Uniform noise, and with
 it masks of zeros and ones, is spread evenly over a group: u_k = u + k / g modulo 1. Other noise
-stays independent. Every estimate that averages over draws stays unbiased.
+stays independent. Every mean over draws stays unbiased; the sample variance of n draws is too
+large by n / (n - 1), since their mean does not move.
 
 References:
     Craiu & Meng, "Multiprocess parallel antithetic coupling for backward and forward Markov Chain
@@ -71,8 +72,7 @@ def draw(
     balanced: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     if sampling == "antithetic":
         number, member = divmod(index, group)
-        sources = [generator(seed, number, one, device=device) for one in range(group)]
-        balanced = _Balanced(sources, member)
+        balanced = _Balanced((seed, number), member, group)
     with seeded(seed, index, device=device), balanced:
         latents, _ = draw_latents(guide)
     return latents
@@ -87,7 +87,7 @@ class Draws:
     """
 
     def __init__(
-        self, make: Callable[[int], Mapping[str, Tensor]], *, budget: int = 64 * 2**20
+        self, make: Callable[[int], Mapping[str, Tensor]], *, budget: int = 512 * 2**20
     ) -> None:
         self._make, self._free = make, budget
         self._kept: dict[int, Mapping[str, Tensor]] = {}
@@ -108,13 +108,15 @@ class _Balanced(TorchFunctionMode):
     """Replaces the noise that torch draws by that of one member of a group.
 
     Args:
-        sources: A generator for each member, the same ones for all members.
-        member: Whose noise this is.
+        seed: Of the group.
+        member: Whose noise this is, from 0 up.
+        size: Members of the group.
     """
 
-    def __init__(self, sources: list[torch.Generator], member: int) -> None:
+    def __init__(self, seed: tuple[int, ...], member: int, size: int) -> None:
         super().__init__()
-        self.sources, self.member = sources, member
+        self.seed, self.member, self.size = seed, member, size
+        self._generators: dict[torch.device, list[torch.Generator]] = {}
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -129,16 +131,23 @@ class _Balanced(TorchFunctionMode):
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal, summing to zero over the group."""
-        members = [torch.empty_like(like).normal_(generator=source) for source in self.sources]
-        count = len(members)
-        scale = math.sqrt(count / (count - 1))
-        return scale * (members[self.member] - torch.stack(members).mean(0))
+        members = [torch.empty_like(like).normal_(generator=one) for one in self._sources(like)]
+        centred = members[self.member] - torch.stack(members).mean(0)
+        return math.sqrt(self.size / (self.size - 1)) * centred
 
     def uniform(self, like: Tensor) -> Tensor:
         """Uniform on [0, 1), evenly spread over the group."""
         dtype = like.dtype if like.is_floating_point() else torch.float32
-        shared = torch.empty_like(like, dtype=dtype).uniform_(generator=self.sources[0])
-        return (shared + self.member / len(self.sources)).frac()
+        shared = torch.empty_like(like, dtype=dtype).uniform_(generator=self._sources(like)[0])
+        return (shared + self.member / self.size).frac()
+
+    def _sources(self, like: Tensor) -> list[torch.Generator]:
+        """A generator for each member, the same ones whoever asks."""
+        if like.device not in self._generators:
+            self._generators[like.device] = [
+                generator(*self.seed, member, device=like.device) for member in range(self.size)
+            ]
+        return self._generators[like.device]
 
 
 def _normal(
@@ -154,8 +163,12 @@ def _uniform(
     return low + (high - low) * noise.uniform(out)
 
 
-def _bernoulli(noise: _Balanced, out: Tensor, *args: Any, p: Any = 0.5, **_: Any) -> Tensor:
-    return noise.uniform(out) < (args[-1] if args else p)
+def _bernoulli(noise: _Balanced, out: Tensor, input: Any, p: Any = None, **_: Any) -> Tensor:
+    return noise.uniform(out) < (input if p is None else p)
+
+
+def _fill_bernoulli(noise: _Balanced, out: Tensor, p: Any = 0.5, **_: Any) -> Tensor:
+    return noise.uniform(out) < p
 
 
 def _in_place(noise: Callable[..., Tensor]) -> Callable[..., Tensor]:
@@ -174,5 +187,5 @@ _NOISE: dict[Any, Callable[..., Tensor]] = {
     torch.Tensor.uniform_: _in_place(_uniform),
     torch.bernoulli: _bernoulli,
     torch.Tensor.bernoulli: _bernoulli,
-    torch.Tensor.bernoulli_: _in_place(_bernoulli),
+    torch.Tensor.bernoulli_: _in_place(_fill_bernoulli),
 }

@@ -40,7 +40,8 @@ class BayesianSegmenter(PyroModule):
     the guide.
 
     Args:
-        net: Maps images (B, C, H, W) to logits (B, K, H, W).
+        net: Maps images (B, C, H, W) to logits (B, K, H, W). Images and kernels come with the
+            channels last in memory: a network of one's own may ``reshape`` but not ``view``.
         prior: ``(name, parameter) -> Distribution``, called inside the model.
         likelihood: ``(logits, target, valid) ->`` the observation site.
         random: Which weights are random: patterns of names (``"head.*"``) or a function

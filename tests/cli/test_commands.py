@@ -215,6 +215,7 @@ def test_predict_to_a_tolerance(bayescr, exposure, posterior, tmp_path):
         np.testing.assert_array_equal(hdus["PROB"].data, expected.probability)
         header = hdus["PROB"].header
         assert (header["BCRTOL"], header["BCRNSAMP"]) == (0.3, expected.num_samples)
+        assert header["BCRPREC"] == "float32"
 
 
 def test_predict_same_seed_same_bytes(bayescr, exposure, posterior, tmp_path):

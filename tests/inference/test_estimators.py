@@ -102,15 +102,25 @@ def test_stopping_on_ones_own_draws_would_be_biased():
 
 
 @pytest.mark.parametrize("kind", ["odd", "even", "both"])
-@pytest.mark.parametrize("tolerance", [0.03, 0.1])
+@pytest.mark.parametrize("tolerance", [0.02, 0.04])
 def test_the_error_is_within_the_tolerance(kind, tolerance):
     """In the root of the mean square, even for even functions, the worst case of the bound.
 
-    Each pixel has its own noise, so that three draws tell the variance of the 400 pixels well.
+    Each pixel has its own noise, so that three draws tell the variance of the 400 pixels well. With
+    the pilot alone the error would exceed the tolerance wherever it is not linear.
     """
     errors, made = _errors(ToTolerance(tolerance), kind, 60, count=400, own=True)
     assert errors.square().mean().sqrt() <= tolerance
-    assert made.mean() > 6 or tolerance == 0.1
+    assert made.mean() > 12
+    pilot, _ = _errors(ToTolerance(0.9), kind, 60, count=400, own=True)
+    assert kind == "odd" or pilot.square().mean().sqrt() > 1.2 * tolerance
+
+
+@pytest.mark.parametrize("kind", ["odd", "even", "both"])
+def test_where_all_pixels_move_together_three_draws_may_mistake_the_variance(kind):
+    """As the module says: by two or three times, and not at all where the mean is linear."""
+    errors, _ = _errors(ToTolerance(0.03), kind, 400)
+    assert errors.square().mean().sqrt() <= {"odd": 1, "even": 3, "both": 2}[kind] * 0.03
 
 
 def test_harder_pixels_get_more_draws():
@@ -133,7 +143,9 @@ def test_the_most_draws_are_made_known():
         def __call__(self, index):
             return torch.full((1, 1, 2, 2), 30.0 if index % 2 else -30.0)
 
-    with pytest.warns(UserWarning, match="tolerance=0.0001 asks for .* draws; 2000 are made"):
+    with pytest.warns(
+        UserWarning, match="tolerance=0.0001 asks for more than 2000 draws somewhere"
+    ):
         running = ToTolerance(1e-4)(Coin())
     assert 2000 <= running.num_samples <= 2004
 

@@ -132,7 +132,6 @@ def test_a_point_mass_needs_one_pass_and_gives_the_maps_of_many(fitted, frame, n
     posterior = fitted(name)
     draws = posterior.draw(6)
     assert posterior._is_point
-    assert posterior._reach
     passes = _count_passes(monkeypatch)
     short = posterior.predict(frame, num_samples=6, precision="float32")
     assert len(passes) == 1
@@ -362,27 +361,36 @@ def test_a_frame_and_its_maps_may_lie_on_disk(fitted, frame, tmp_path):
     np.testing.assert_array_equal(maps.mask(0.2), plain.mask(0.2))
     maps.write(tmp_path / "out.fits")
     assert (tmp_path / "out.fits").exists()
+    with pytest.raises(BayescrError, match=r"scratch folder '.*maps' is not empty"):
+        posterior.predict(lazy, scratch=tmp_path / "maps", **settings)
+    np.testing.assert_array_equal(maps.logit, plain.logit)
+    with pytest.raises(BayescrError, match=r"cannot write in scratch folder '.*out\.fits'"):
+        posterior.predict(lazy, scratch=tmp_path / "out.fits", **settings)
 
 
-def test_draws_are_made_once_for_many_images_and_anew_for_another_guide(fitted, monkeypatch):
-    from bayescr.inference import posterior as module
-
-    made = []
-    monkeypatch.setattr(
-        module, "draw", lambda *a, draw=module.draw, **k: made.append(1) or draw(*a, **k)
-    )
+def test_a_changed_guide_is_noticed(frame):
     posterior = _wrap(UNet(width=2))
-    image = torch.randn(1, 8, 8)
-    first = [list(posterior.logits(image, num_samples=3)) for _ in range(2)]
-    assert len(made) == 3
-    assert all(torch.equal(a, b) for a, b in zip(*first, strict=True))
-    list(posterior.logits(image, num_samples=3, seed=1))
-    assert len(made) == 6
-    with torch.no_grad():
-        posterior.guide.weights.head.weight.loc.add_(1.0)
-    changed = list(posterior.logits(image, num_samples=3, seed=1))
-    assert len(made) == 9
-    assert not torch.equal(changed[0], first[0][0])
+    before = posterior.predict(frame, num_samples=2)
+    posterior.guide.weights.head.weight.loc.data.add_(1.0)
+    assert np.abs(posterior.predict(frame, num_samples=2).logit - before.logit).max() > 0.01
+
+
+def test_nan_is_an_error_and_leaves_nothing(frame, tmp_path):
+    posterior = _wrap(UNet(width=2))
+    posterior.guide.weights.head.weight.loc.data.fill_(np.nan)
+    for settings in ({"num_samples": 2}, {"tolerance": 0.1}):
+        with pytest.raises(BayescrError, match="gives NaN: did its training diverge"):
+            posterior.predict(frame, scratch=tmp_path / "maps", **settings)
+        assert not list((tmp_path / "maps").iterdir())
+
+
+def test_several_classes_and_batches_to_a_tolerance(frame):
+    """The class and the tile with the largest variance decide for those they go with."""
+    posterior = _wrap(UNet(width=2, num_classes=3), guides.MeanField(init_scale=1.0))
+    settings = {"tolerance": 0.05, "tile": 16, "precision": "float32"}
+    one, four = (posterior.predict(frame, batch=batch, **settings) for batch in (1, 4))
+    assert one.probability.shape == four.probability.shape == (3, 37, 45)
+    assert 6 <= one.num_samples <= four.num_samples
 
 
 @pytest.mark.parametrize("tile", ["large", "256"])

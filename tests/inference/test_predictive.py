@@ -9,8 +9,7 @@ import torch
 from bayescr.errors import BayescrError
 from bayescr.inference._network import DrawnNetwork
 from bayescr.inference.predictive import groups, tiled, windows
-from bayescr.models import BayesianSegmenter, UNet, receptive_radius
-from bayescr.models.receptive import halo
+from bayescr.models import BayesianSegmenter, UNet, halo
 
 
 @pytest.mark.parametrize("size", [(40, 40), (37, 53), (9, 70), (1, 33), (5, 5)])
@@ -79,15 +78,6 @@ def test_too_small_a_halo_would_show(settings):
     assert seams.abs().max() > 1e-4
 
 
-def test_the_halo_is_that_of_whole_strides():
-    """Depth 2, from an even row: two rows at full resolution, two of half, two at full."""
-    net = _net(depth=2)
-    assert (halo(net, stride=2), receptive_radius(net, stride=2)) == (8, 9)
-    assert halo(torch.nn.Conv2d(1, 1, 5, padding=2)) == 2
-    assert halo(torch.nn.Conv2d(1, 1, 1)) == 0
-    assert halo(_net(depth=2, norm="group"), stride=2) is None
-
-
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_groups_are_tiles_of_one_form_and_cover_the_frame(batch):
     covered = np.zeros((61, 83), int)
@@ -101,11 +91,10 @@ def test_groups_are_tiles_of_one_form_and_cover_the_frame(batch):
     assert (covered == 1).all()
 
 
-def test_a_network_that_looks_everywhere_is_refused_tiles_and_works_whole():
-    net = _net(depth=2, norm="group")
-    with pytest.raises(BayescrError, match="depends on the whole frame.*use tile=None"):
-        groups((40, 40), tile=16, halo=None)
-    assert _tiled(net, torch.randn(1, 40, 40), tile=None, halo=None).shape == (1, 40, 40)
+def test_a_network_that_looks_everywhere_is_left_whole():
+    ((window,),) = groups((40, 50), tile=16, halo=None)
+    assert window.outer == window.inner == window.kept == (slice(0, 40), slice(0, 50))
+    assert groups((40, 50), tile=None, halo=3) == [[window]]
 
 
 @pytest.mark.parametrize(("tile", "batch"), [(0, 1), (-5, 1), (16, 0)])

@@ -8,7 +8,6 @@ import pytest
 import torch
 from scipy import stats
 
-from bayescr._random import generator
 from bayescr.errors import BayescrError
 from bayescr.inference import guides
 from bayescr.inference._pyro import build_guide, local_parameters
@@ -123,6 +122,7 @@ UNIFORM = {
 MASK = {
     "bernoulli": lambda: torch.bernoulli(torch.full((500,), 0.5)),
     "bernoulli p": lambda: torch.bernoulli(torch.empty(500), 0.5),
+    "bernoulli name": lambda: torch.bernoulli(input=torch.full((500,), 0.5)),
     "method": lambda: torch.full((500,), 0.5).bernoulli(),
     "bernoulli_": lambda: torch.empty(500).bernoulli_(),
     "bernoulli_ p": lambda: torch.empty(500).bernoulli_(0.5),
@@ -134,7 +134,7 @@ MASK = {
 def _members(noise):
     values = []
     for member in range(4):
-        with _Balanced([generator(8, one) for one in range(4)], member):
+        with _Balanced((8,), member, 4):
             values.append(noise())
     return torch.stack(values)
 
@@ -153,13 +153,23 @@ def test_every_way_to_ask_for_uniform_noise(name):
     torch.testing.assert_close(values.diff(dim=0), torch.full((3, 500), 0.25))
 
 
+def test_masks_have_their_own_rate():
+    for noise in (
+        lambda: torch.bernoulli(torch.full((500,), 0.9)),
+        lambda: torch.bernoulli(input=torch.full((500,), 0.9)),
+        lambda: torch.full((500,), 0.9).bernoulli(),
+        lambda: torch.empty(500).bernoulli_(0.9),
+    ):
+        assert set(_members(noise).sum(0).tolist()) == {3.0, 4.0}
+
+
 @pytest.mark.parametrize("name", MASK)
 def test_every_way_to_ask_for_a_mask(name):
     assert (_members(MASK[name]).sum(0) == 2).all()
 
 
 def test_a_generator_of_ones_own_is_left_alone():
-    with _Balanced([generator(8, one) for one in range(4)], 1):
+    with _Balanced((8,), 1, 4):
         mine = torch.randn(5, generator=torch.Generator().manual_seed(1))
     assert torch.equal(mine, torch.randn(5, generator=torch.Generator().manual_seed(1)))
 

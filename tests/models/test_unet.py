@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from bayescr.errors import BayescrError
-from bayescr.models import UNet, receptive_radius
+from bayescr.models import UNet, halo
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
@@ -60,7 +60,7 @@ def test_logits_shift_with_the_image_by_multiples_of_the_stride(depth):
     image = torch.randn(1, 1, 96, 96).double()
     shift = net.stride
     assert shift == 2 ** (depth - 1)
-    edge = receptive_radius(net, stride=net.stride) + shift
+    edge = halo(net, stride=net.stride) + shift
     logits, moved = net(image), net(image.roll(shift, -1))
     inner = slice(edge, 96 - edge)
     torch.testing.assert_close(moved.roll(-shift, -1)[..., inner, inner], logits[..., inner, inner])
@@ -95,74 +95,104 @@ def test_bad_settings_are_named(settings, message):
         UNet(**settings)
 
 
-# Receptive field.
+# How far the network looks around a tile.
 
 
-def _radius_by_gradients(net, size):
-    """Largest distance over which any logit's gradient feels a pixel, all pixels tried."""
+def _halo_by_gradients(net, size):
+    """How far beyond a whole stride the gradients of the logits next to it feel pixels."""
     net = net.double()
     image = torch.randn(1, 1, size, size, dtype=torch.float64, requires_grad=True)
     logits = net(image)[0, 0]
-    radius = 0
-    for position in range(size // 2 - net.stride, size // 2 + net.stride):
+    edge = size // 2 // net.stride * net.stride
+    reach = 0
+    for position in range(edge - net.stride, edge + net.stride):
         (gradient,) = torch.autograd.grad(logits[position, position], image, retain_graph=True)
-        rows, columns = gradient[0, 0].nonzero(as_tuple=True)
-        radius = max(
-            radius, int((rows - position).abs().max()), int((columns - position).abs().max())
-        )
-    return radius
+        for lines in gradient[0, 0].nonzero(as_tuple=True):
+            beyond = edge - lines.min() if position >= edge else lines.max() - edge + 1
+            reach = max(reach, int(beyond))
+    return reach
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
 @pytest.mark.parametrize("upsampling", ["transposed", "bilinear"])
-def test_receptive_radius_covers_every_gradient(depth, upsampling):
+def test_the_halo_covers_every_gradient(depth, upsampling):
     """Gradients can miss inputs that a maximum hides, never find more."""
     torch.manual_seed(0)
     net = UNet(width=4, depth=depth, upsampling=upsampling)
     for name, parameter in net.named_parameters():
         if name.endswith("bias"):
             nn.init.constant_(parameter, 5.0)  # so that rectifiers hide nothing
-    radius = receptive_radius(net, stride=net.stride)
-    assert 0 <= radius - _radius_by_gradients(net, 2 * radius + 16) <= net.stride
+    width = halo(net, stride=net.stride)
+    assert 0 <= width - _halo_by_gradients(net, 2 * width + 16) <= net.stride
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3, 4])
-def test_receptive_radius_equals_the_formula(depth):
-    """By hand: two 3x3 convolutions widen the field by 2 pixels of their level on each side.
+def test_the_halo_equals_the_formula(depth):
+    """By hand, from the first row of a tile: blocks look 2 rows of their level further.
 
-    Down and up again that is 2 (1 + 2 + ... + 2^(d-1)) + 2 (1 + ... + 2^(d-2)); a pixel anywhere
-    in a pooled cell stands for all of it, which adds up to 2^(d-1) - 1.
+    Up through the levels, where a row lies in the cell of half its number, and down again, where a
+    cell begins at twice its number; in whole strides.
     """
     net = UNet(width=1, depth=depth)
-    down, up = 2 * (2**depth - 1), 2 * (2 ** (depth - 1) - 1)
-    assert receptive_radius(net, stride=net.stride) == down + up + 2 ** (depth - 1) - 1
+    row = 0
+    for _ in range(depth - 1):
+        row = (row - 2) // 2
+    row -= 2
+    for _ in range(depth - 1):
+        row = 2 * row - 2
+    assert halo(net, stride=net.stride) == -(row // net.stride) * net.stride
 
 
-def test_receptive_radius_of_plain_layers():
-    assert receptive_radius(nn.Identity()) == 0
-    assert receptive_radius(nn.Conv2d(1, 1, (7, 3), padding=(3, 1))) == 3
-    assert receptive_radius(nn.Conv2d(1, 1, (3, 7), padding=(1, 3))) == 3
-    assert receptive_radius(nn.Conv2d(2, 1, 3, padding=4, dilation=4), in_channels=2) == 4
+class _Shifted(nn.Module):
+    """Shifts its maps to the right and back: no pixel moves a logit but its own."""
+
+    def forward(self, image):
+        right = nn.functional.pad(image, (4, -4, 0, 0))
+        return nn.functional.pad(right, (-4, 4, 0, 0))
+
+
+class _Strided(nn.Module):
+    """Averages cells of s pixels, looks one cell to the left and spreads them again."""
+
+    def __init__(self, stride):
+        super().__init__()
+        self.stride = stride
+        self.left = nn.Conv2d(1, 1, (1, 3), padding=(0, 1), bias=False)
+        nn.init.constant_(self.left.weight, 0.5)
+
+    def forward(self, image):
+        cells = nn.functional.avg_pool2d(image, self.stride)
+        return nn.functional.interpolate(self.left(cells), scale_factor=self.stride)
+
+
+def test_the_halo_of_plain_layers():
+    assert halo(nn.Identity()) == 0
+    assert halo(nn.Conv2d(1, 1, (7, 3), padding=(3, 1))) == 3
+    assert halo(nn.Conv2d(1, 1, (3, 7), padding=(1, 3))) == 3
+    assert halo(nn.Conv2d(2, 1, 3, padding=4, dilation=4), in_channels=2) == 4
     zero = nn.Conv2d(1, 1, 5, padding=2)
     nn.init.zeros_(zero.weight)
-    assert receptive_radius(zero) == 2  # what it could see, whatever the weights
+    assert halo(zero) == 2  # what it could see, whatever the weights
+    assert halo(_Shifted()) == 4  # what a tile's edge would cut off
+    for stride in (2, 3, 4, 5):
+        assert halo(_Strided(stride), stride=stride) == stride
 
 
 @pytest.mark.parametrize("norm", ["layer", "batch"])
 def test_local_norms_do_not_widen_the_field(norm):
     nets = [UNet(width=2, depth=2, norm=norm) for norm in (norm, "none")]
-    assert receptive_radius(nets[0], stride=2) == receptive_radius(nets[1], stride=2)
+    assert halo(nets[0], stride=2) == halo(nets[1], stride=2)
 
 
 def test_statistics_over_space_see_everything():
-    assert receptive_radius(UNet(width=1, depth=1, norm="group")) is None
+    assert halo(UNet(width=1, depth=1, norm="group")) is None
 
 
-def test_receptive_radius_leaves_the_network_as_it_was():
+def test_measuring_the_halo_leaves_the_network_as_it_was():
     net = UNet(width=2, norm="batch").train()
     before = {name: value.clone() for name, value in net.state_dict().items()}
     state = torch.get_rng_state()
-    receptive_radius(net, stride=2)
+    halo(net, stride=2)
     assert net.training
     assert torch.equal(state, torch.get_rng_state())
     assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
