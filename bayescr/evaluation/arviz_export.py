@@ -8,9 +8,9 @@ Groups, with the dimensions chain (always 1), draw and exposure:
     log_likelihood        pixels: log p(labels | draw)  [nat]  (chain, draw, exposure)
 
 ArviZ below 1 takes the groups as keyword arguments and returns an ``InferenceData``; from 1 on it
-takes one mapping and returns an xarray ``DataTree``. The draws are those of a guide and no Markov chain,
-and balance one another (`bayescr.inference.sampling`): R-hat, effective sample size and standard
-errors of means have no meaning here, and attributes say so.
+takes one mapping and returns an xarray ``DataTree``. The draws are those of a guide, no Markov
+chain, and balance one another (`bayescr.inference.sampling`): R-hat, effective sample size and
+standard errors of means have no meaning here, and attributes say so.
 """
 
 from __future__ import annotations
