@@ -36,7 +36,7 @@ from bayescr.inference.predictive import (
     predict_maps,
     tiled,
 )  # fmt: skip
-from bayescr.inference.sampling import GROUP, Draws, draw
+from bayescr.inference.sampling import GROUP, Draws, draw, number_of_draws, pick, same
 from bayescr.models import BayesianSegmenter, halo
 
 __all__ = ["Posterior"]
@@ -111,8 +111,9 @@ class Posterior:
             sites: Which latents; default all.
         """
         draws: dict[str, list[Tensor]] = {}
-        for index in range(_number(num_samples)):
-            latents = self._latents(index, seed=seed, sampling=sampling)
+        noise: dict[Any, Tensor] = {}
+        for index in range(number_of_draws(num_samples)):
+            latents = self._latents(index, seed=seed, sampling=sampling, noise=noise)
             chosen = list(latents) if sites is None else sites
             unknown = [name for name in chosen if name not in latents]
             if unknown:
@@ -160,14 +161,14 @@ class Posterior:
             draws: Weights to use instead, as `draw` returns them.
         """
         self._check_shape(tuple(image.shape))
-        number = _number(num_samples, draws)
+        number = number_of_draws(num_samples, draws)
         image = image.to(self.device)
         network = self._network(precision)
         tiles = self._tiles((image.shape[-2], image.shape[-1]), tile=tile, batch=batch)
         weights = self._weights(network, draws, seed, sampling)
         for index in range(number):
             # A point mass draws the same weights again and again: once is enough.
-            if index == 0 or not _same(weights[index], weights[index - 1]):
+            if index == 0 or not same(weights[index], weights[index - 1]):
                 logits = tiled(network, weights[index], image, tiles)
             yield logits
 
@@ -189,7 +190,8 @@ class Posterior:
     ) -> Prediction:
         """Posterior maps of a frame.
 
-        Sums over draws are kept, never the draws: memory does not depend on ``num_samples``.
+        Sums over draws are kept, never their maps, and the weights of draws up to 512 MB: memory
+        depends little on ``num_samples``, and with ``scratch`` not on the size of the frame.
 
         Args:
             frame: An exposure, `read_frame`, or a plain array (H, W) in any linear unit; its data
@@ -219,7 +221,7 @@ class Posterior:
         Example:
             >>> prediction = posterior.predict(read_frame("a_flc.fits"))  # doctest: +SKIP
         """
-        number = _number(16 if num_samples is None else num_samples, draws)
+        number = number_of_draws(16 if num_samples is None else num_samples, draws)
         estimator: Estimator = Fixed(number)
         if tolerance is not None:
             if num_samples is not None or draws is not None:
@@ -346,11 +348,13 @@ class Posterior:
     ) -> Draws:
         """The random weights by draw as the network wants them."""
         names = list(self.model.random_weights)
+        if draws is not None:
+            return Draws(lambda index: network.prepare(pick(draws, index, names)))
+
+        settings = {"seed": seed, "sampling": sampling, "group": group, "noise": {}}
 
         def make(index: int) -> dict[str, Tensor]:
-            if draws is not None:
-                return network.prepare(_one(draws, index, names))
-            latents = self._latents(index, seed=seed, sampling=sampling, group=group)
+            latents = self._latents(index, **settings)
             return network.prepare({name: latents[name] for name in names})
 
         return Draws(make)
@@ -363,26 +367,3 @@ class Posterior:
             raise BayescrError(
                 f"image has shape {tuple(shape)}: expected ({self.in_channels}, H, W)"
             )
-
-
-def _one(draws: Mapping[str, Tensor], index: int, names: list[str]) -> dict[str, Tensor]:
-    for name in names:
-        if name not in draws:
-            raise BayescrError(f"draws lack weight '{name}': draw all sites, `posterior.draw(8)`")
-    return {name: draws[name][index] for name in names}
-
-
-def _same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
-    return all(torch.equal(value, b[name]) for name, value in a.items())
-
-
-def _number(num_samples: int, draws: Mapping[str, Tensor] | None = None) -> int:
-    """How many draws are asked for, or given."""
-    if draws is not None:
-        sizes = [len(values) for values in draws.values()]
-        if not sizes or min(sizes) < 1:
-            raise BayescrError("draws are empty: draw at least one, `posterior.draw(8)`")
-        return sizes[0]
-    if num_samples < 1:
-        raise BayescrError(f"num_samples is {num_samples}: expected a whole number from 1 up")
-    return num_samples

@@ -6,8 +6,8 @@ of the network's stride and end where the frame ends: padding happens at the fra
 it would have happened anyway. Every tile meets the same draws, so that the maps are coherent.
 
 A tile stays in the processor's cache while all draws pass over it: layers that no random weight
-moves run once (`bayescr.inference._network`), the sums over draws never leave the cache, and
-memory depends neither on the number of draws nor, with maps on disk, on the size of the frame.
+moves run once (`bayescr.inference._network`), the sums over draws never leave the cache, and no
+map of a single draw outlives its tile.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -37,9 +37,10 @@ from torch.overrides import TorchFunctionMode
 
 from bayescr._names import unknown_name
 from bayescr._random import generator, seeded
+from bayescr.errors import BayescrError
 from bayescr.inference._pyro import draw_latents
 
-__all__ = ["GROUP", "SAMPLINGS", "Draws", "draw"]
+__all__ = ["GROUP", "SAMPLINGS", "Draws", "draw", "number_of_draws", "pick", "same"]
 
 SAMPLINGS = ("antithetic", "independent")
 GROUP = 4  # draws that balance one another; larger groups gain little more
@@ -53,6 +54,7 @@ def draw(
     device: torch.device,
     sampling: str = "antithetic",
     group: int = GROUP,
+    noise: dict[Any, Tensor] | None = None,
 ) -> dict[str, Tensor]:
     """Draw number ``index`` of all latents; it depends on its number and the seed alone.
 
@@ -63,6 +65,7 @@ def draw(
         device: Where the guide is.
         sampling: ``"antithetic"`` as above, or ``"independent"``.
         group: Draws that balance one another, g.
+        noise: Where to keep the noise of a group for its next member, which saves time.
 
     Raises:
         BayescrError: If ``sampling`` is neither.
@@ -72,7 +75,7 @@ def draw(
     balanced: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     if sampling == "antithetic":
         number, member = divmod(index, group)
-        balanced = _Balanced((seed, number), member, group)
+        balanced = _Balanced((seed, number), member, group, {} if noise is None else noise)
     with seeded(seed, index, device=device), balanced:
         latents, _ = draw_latents(guide)
     return latents
@@ -104,6 +107,39 @@ class Draws:
         return latents
 
 
+def number_of_draws(num_samples: int, draws: Mapping[str, Tensor] | None = None) -> int:
+    """How many draws are asked for, or given, {site: (number, *shape)}.
+
+    Raises:
+        BayescrError: If there are none.
+    """
+    if draws is not None:
+        sizes = [len(values) for values in draws.values()]
+        if not sizes or min(sizes) < 1:
+            raise BayescrError("draws are empty: draw at least one, `posterior.draw(8)`")
+        return sizes[0]
+    if num_samples < 1:
+        raise BayescrError(f"num_samples is {num_samples}: expected a whole number from 1 up")
+    return num_samples
+
+
+def pick(draws: Mapping[str, Tensor], index: int, names: Iterable[str]) -> dict[str, Tensor]:
+    """Some sites of one of the given draws.
+
+    Raises:
+        BayescrError: If a site is missing.
+    """
+    for name in names:
+        if name not in draws:
+            raise BayescrError(f"draws lack weight '{name}': draw all sites, `posterior.draw(8)`")
+    return {name: draws[name][index] for name in names}
+
+
+def same(a: Mapping[str, Tensor], b: Mapping[str, Tensor]) -> bool:
+    """Whether two draws are equal, as those of a point mass are."""
+    return all(torch.equal(value, b[name]) for name, value in a.items())
+
+
 class _Balanced(TorchFunctionMode):
     """Replaces the noise that torch draws by that of one member of a group.
 
@@ -111,12 +147,17 @@ class _Balanced(TorchFunctionMode):
         seed: Of the group.
         member: Whose noise this is, from 0 up.
         size: Members of the group.
+        kept: Noise of all members, of this group or the last one, by the call that asked for it.
     """
 
-    def __init__(self, seed: tuple[int, ...], member: int, size: int) -> None:
+    def __init__(
+        self, seed: tuple[int, ...], member: int, size: int, kept: dict[Any, Tensor]
+    ) -> None:
         super().__init__()
-        self.seed, self.member, self.size = seed, member, size
-        self._generators: dict[torch.device, list[torch.Generator]] = {}
+        self.seed, self.member, self.size, self.kept = seed, member, size, kept
+        self.calls = 0
+        for key in [key for key in kept if key[0] != seed]:
+            del kept[key]
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -131,23 +172,30 @@ class _Balanced(TorchFunctionMode):
 
     def normal(self, like: Tensor) -> Tensor:
         """Standard normal, summing to zero over the group."""
-        members = [torch.empty_like(like).normal_(generator=one) for one in self._sources(like)]
-        centred = members[self.member] - torch.stack(members).mean(0)
-        return math.sqrt(self.size / (self.size - 1)) * centred
+
+        def centred(source: torch.Generator) -> Tensor:
+            noise = like.new_empty((self.size, *like.shape)).normal_(generator=source)
+            return math.sqrt(self.size / (self.size - 1)) * (noise - noise.mean(0))
+
+        return self._noise("normal", like, centred)
 
     def uniform(self, like: Tensor) -> Tensor:
         """Uniform on [0, 1), evenly spread over the group."""
         dtype = like.dtype if like.is_floating_point() else torch.float32
-        shared = torch.empty_like(like, dtype=dtype).uniform_(generator=self._sources(like)[0])
-        return (shared + self.member / self.size).frac()
 
-    def _sources(self, like: Tensor) -> list[torch.Generator]:
-        """A generator for each member, the same ones whoever asks."""
-        if like.device not in self._generators:
-            self._generators[like.device] = [
-                generator(*self.seed, member, device=like.device) for member in range(self.size)
-            ]
-        return self._generators[like.device]
+        def spread(source: torch.Generator) -> Tensor:
+            shared = like.new_empty(like.shape, dtype=dtype).uniform_(generator=source)
+            return torch.stack([(shared + one / self.size).frac() for one in range(self.size)])
+
+        return self._noise("uniform", like, spread)
+
+    def _noise(self, kind: str, like: Tensor, make: Callable[[torch.Generator], Tensor]) -> Tensor:
+        """This member's noise for this call, the same whether the others asked before or not."""
+        key = (self.seed, self.calls, kind, like.shape, like.dtype, like.device)
+        if key not in self.kept:
+            self.kept[key] = make(generator(*self.seed, self.calls, device=like.device))
+        self.calls += 1
+        return self.kept[key][self.member]
 
 
 def _normal(

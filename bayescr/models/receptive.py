@@ -96,11 +96,7 @@ def _agrees(net: nn.Module, in_channels: int, *, axis: int, width: int, stride: 
 
 
 def _strip(in_channels: int, axis: int, length: int, stride: int) -> Tensor:
-    shape = [
-        1,
-        in_channels,
-        _STRIP // stride * stride or stride,
-        _STRIP // stride * stride or stride,
-    ]
+    side = max(1, _STRIP // stride) * stride
+    shape = [1, in_channels, side, side]
     shape[axis] = length
     return torch.empty(shape, dtype=torch.float64, device="cpu")

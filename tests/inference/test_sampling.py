@@ -66,6 +66,11 @@ def test_a_draw_depends_on_its_number_and_the_seed_alone(sampling, small_model):
     backward = [draw(guide, k, seed=3, device=CPU, sampling=sampling) for k in reversed(range(6))]
     for a, b in zip(forward, reversed(backward), strict=True):
         assert all(torch.equal(a[name], b[name]) for name in a)
+    noise = {}
+    for number in (0, 5, 1, 2, 0):  # whatever was kept of other members and groups
+        kept = draw(guide, number, seed=3, device=CPU, sampling=sampling, noise=noise)
+        assert all(torch.equal(kept[name], value) for name, value in forward[number].items())
+    assert {key[0] for key in noise} <= {(3, 0)}  # that of one group at a time
     other = draw(guide, 0, seed=4, device=CPU, sampling=sampling)
     assert not torch.equal(other["head.weight"], forward[0]["head.weight"])
     assert torch.equal(torch.get_rng_state(), before)
@@ -134,7 +139,7 @@ MASK = {
 def _members(noise):
     values = []
     for member in range(4):
-        with _Balanced((8,), member, 4):
+        with _Balanced((8,), member, 4, {}):
             values.append(noise())
     return torch.stack(values)
 
@@ -169,7 +174,7 @@ def test_every_way_to_ask_for_a_mask(name):
 
 
 def test_a_generator_of_ones_own_is_left_alone():
-    with _Balanced((8,), 1, 4):
+    with _Balanced((8,), 1, 4, {}):
         mine = torch.randn(5, generator=torch.Generator().manual_seed(1))
     assert torch.equal(mine, torch.randn(5, generator=torch.Generator().manual_seed(1)))
 
