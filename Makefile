@@ -1,6 +1,6 @@
 # make demo   simulate, train four guides, predict, compare: see demo-output/
 # make test   style, types, tests
-# make bench  measure speed and memory against plain references: half an hour, on a quiet machine
+# make bench  measure speed and memory against plain references: an hour, on a quiet machine
 # make clean  remove what they made
 
 PYTHON ?= python3
