@@ -25,15 +25,19 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
+
+from torch import Tensor
 
 from bayescr.errors import BayescrError
 from bayescr.inference import sampling
 from bayescr.inference.prediction import RunningPrediction
 from bayescr.inference.predictive import Run
+from bayescr.inference.sampling import number_of_draws
 
-__all__ = ["Fixed", "ToTolerance"]
+__all__ = ["Fixed", "ToTolerance", "choose"]
 
 _MOST = 1000  # draws of a half
 
@@ -102,3 +106,20 @@ class ToTolerance:
                 stacklevel=2,
             )
         return max(1, math.ceil(min(draws, _MOST) / self.group))
+
+
+def choose(
+    num_samples: int | None, tolerance: float | None, draws: Mapping[str, Tensor] | None
+) -> Fixed | ToTolerance:
+    """The estimator that is asked for: a number of draws, 16 unless said, or a tolerance.
+
+    Raises:
+        BayescrError: If both are given, or either is out of range.
+    """
+    if tolerance is None:
+        return Fixed(number_of_draws(16 if num_samples is None else num_samples, draws))
+    if num_samples is not None or draws is not None:
+        raise BayescrError(
+            f"tolerance={tolerance} says how many draws are made: leave out num_samples and draws"
+        )
+    return ToTolerance(tolerance)

@@ -24,24 +24,22 @@ from bayescr.data import Scaling
 from bayescr.errors import BayescrError
 from bayescr.inference._network import DrawnNetwork
 from bayescr.inference._pyro import draw_latents, example_batch, guide_name, local_parameters
-from bayescr.inference.estimators import Fixed, ToTolerance
+from bayescr.inference.estimators import Fixed, choose
 from bayescr.inference.guides import GuideFactory
 from bayescr.inference.prediction import Prediction
 from bayescr.inference.predictive import (
-    Estimator,
     Window,
     groups,
     in_memory,
     on_disk,
     predict_maps,
+    tile_side,
     tiled,
 )  # fmt: skip
 from bayescr.inference.sampling import GROUP, Draws, draw, number_of_draws, pick, same
 from bayescr.models import BayesianSegmenter, halo
 
 __all__ = ["Posterior"]
-
-_TILES = {"cpu": 256, "cuda": 1024}  # a tile's activations in the cache, or enough work for a GPU
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
@@ -221,17 +219,9 @@ class Posterior:
         Example:
             >>> prediction = posterior.predict(read_frame("a_flc.fits"))  # doctest: +SKIP
         """
-        number = number_of_draws(16 if num_samples is None else num_samples, draws)
-        estimator: Estimator = Fixed(number)
-        if tolerance is not None:
-            if num_samples is not None or draws is not None:
-                raise BayescrError(
-                    f"tolerance={tolerance} says how many draws are made: leave out num_samples "
-                    "and draws"
-                )
-            estimator = ToTolerance(tolerance)
-        if draws is None and self._is_point:
-            estimator = Fixed(1)
+        asked = choose(num_samples, tolerance, draws)
+        # A point mass draws the same weights again and again: once is enough.
+        estimator = Fixed(1) if draws is None and self._is_point else asked
         if device is not None:
             self.to(device)
         scaled = self.scaling.on(frame)
@@ -254,7 +244,7 @@ class Posterior:
             )
         return Prediction(
             **maps,
-            num_samples=number if tolerance is None else fewest,
+            num_samples=asked.num_samples if isinstance(asked, Fixed) else fewest,
             tolerance=tolerance,
             frame=frame if isinstance(frame, CCDData) else None,
         )
@@ -331,10 +321,7 @@ class Posterior:
     def _tiles(
         self, shape: tuple[int, int], *, tile: int | str | None, batch: int
     ) -> list[list[Window]]:
-        if isinstance(tile, str):
-            if tile != "auto":
-                raise BayescrError(f"tile is {tile!r}: expected a number of pixels, 'auto' or None")
-            tile = _TILES.get(self.device.type, 256)
+        tile = tile_side(tile, self.device)
         width, stride = self._reach if tile is not None else (None, 1)
         return groups(shape, tile=tile, halo=width, stride=stride, batch=batch)
 

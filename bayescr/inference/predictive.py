@@ -38,6 +38,7 @@ __all__ = [
     "in_memory",
     "on_disk",
     "predict_maps",
+    "tile_side",
     "tiled",
     "windows",
 ]
@@ -45,6 +46,9 @@ __all__ = [
 Array = np.ndarray
 Run = Callable[[int], Float[Tensor, "B K h w"]]
 Allocate = Callable[[str, tuple[int, ...], Any], Array]
+
+
+_TILES = {"cpu": 256, "cuda": 1024}  # a tile's activations in the cache, or enough work for a GPU
 
 
 @runtime_checkable
@@ -83,6 +87,19 @@ def windows(height: int, width: int, *, tile: int, halo: int, stride: int) -> li
     return [
         Window((r[0], c[0]), (r[1], c[1]), (r[2], c[2])) for r in rows for c in columns
     ]  # fmt: skip
+
+
+def tile_side(tile: int | str | None, device: torch.device) -> int | None:
+    """The side of a tile in pixels, ``"auto"`` for what suits the device; None for no tiles.
+
+    Raises:
+        BayescrError: For another word.
+    """
+    if not isinstance(tile, str):
+        return tile
+    if tile != "auto":
+        raise BayescrError(f"tile is {tile!r}: expected a number of pixels, 'auto' or None")
+    return _TILES.get(device.type, _TILES["cpu"])
 
 
 def groups(
