@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from astropy.nddata import CCDData
 from torch import Tensor
 
-__all__ = ["Window", "random_symmetry", "windows"]
+from bayescr.errors import BayescrError
+
+__all__ = ["Window", "cut", "random_symmetry", "smallest_side", "windows"]
+
+Array = np.ndarray[Any, Any]
 
 
 class Window(NamedTuple):
@@ -20,11 +26,40 @@ class Window(NamedTuple):
     shared_columns: int
 
 
+def smallest_side(patch: int | None) -> int:
+    """The least height and width of a frame that the patches fit in."""
+    if patch is not None and (not isinstance(patch, int) or patch < 1):
+        raise BayescrError(f"patch is {patch!r}: expected a side in pixels, or None")
+    return patch or 1
+
+
 def windows(height: int, width: int, patch: int | None) -> Iterator[Window]:
     """Yield windows on a frame no smaller than the patch; ``None`` is one window on all of it."""
     for rows, shared_rows in _spans(height, patch or height):
         for columns, shared_columns in _spans(width, patch or width):
             yield Window(rows, columns, shared_rows, shared_columns)
+
+
+def cut(frame: CCDData, window: Window, *, mask: Array) -> CCDData:
+    """The part of a frame in a window: a copy, with that part's WCS and the given mask.
+
+    Where the window reaches beyond the frame, the outermost pixels are repeated, so that a filter
+    finds no step there; the mask is to say that they are none.
+    """
+    view = window.rows, window.columns
+    data = _extended(frame.data[view], mask.shape)
+    error = frame.uncertainty
+    if error is not None:
+        array = np.broadcast_to(error.array, frame.data.shape)[view]
+        error = type(error)(_extended(array, mask.shape), unit=error.unit)
+    return CCDData(
+        data,
+        unit=frame.unit,
+        mask=mask,
+        uncertainty=error,
+        meta=frame.header.copy(),
+        wcs=None if frame.wcs is None else frame.wcs[view],
+    )
 
 
 def random_symmetry(*planes: Tensor) -> list[Tensor]:
@@ -38,6 +73,12 @@ def random_symmetry(*planes: Tensor) -> list[Tensor]:
     flips = [axis for axis, chosen in ((-2, symmetry & 1), (-1, symmetry & 2)) if chosen]
     flipped = [plane.flip(flips) for plane in planes]
     return [plane.mT for plane in flipped] if symmetry & 4 else flipped
+
+
+def _extended(plane: Array, shape: tuple[int, ...]) -> Array:
+    """A copy, the last row and column repeated until it has the shape."""
+    missing = [(0, wanted - side) for wanted, side in zip(shape, plane.shape, strict=True)]
+    return np.pad(plane, missing, mode="edge")
 
 
 def _spans(length: int, patch: int) -> Iterator[tuple[slice, int]]:

@@ -1,9 +1,10 @@
-"""A frame with its truth, scaled, and the files that such frames come from."""
+"""A frame with its truth, scaled, and the arrays that such frames come from."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,16 +13,13 @@ from astropy.nddata import CCDData
 from torch import Tensor
 from torch.nn.functional import pad
 
-from bayescr.data.frames import image_extensions, read_frame, read_truth
 from bayescr.data.scaling import Scaling
 from bayescr.errors import BayescrError
 
-__all__ = ["ArrayOrPath", "LabelledFrame", "label", "load_npy", "read_folder"]
+__all__ = ["ArrayOrPath", "LabelledFrame", "label", "label_all", "load_npy"]
 
 Array = np.ndarray[Any, Any]
 ArrayOrPath = Array | str | os.PathLike[str]
-
-_SUFFIXES = (".fits", ".fits.gz", ".fits.fz")
 
 
 class LabelledFrame(NamedTuple):
@@ -31,6 +29,18 @@ class LabelledFrame(NamedTuple):
     target: Tensor  # (C, H, W) bool, False at invalid pixels
     valid: Tensor  # (1, H, W) bool
     exposure: str
+    raw: Callable[[], CCDData]  # what was scaled: its pixels, not extended
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width of the planes."""
+        height, width = self.image.shape[-2:]
+        return height, width
+
+    @property
+    def num_classes(self) -> int:
+        """Classes per pixel, C."""
+        return self.target.shape[0]
 
 
 def label(
@@ -66,7 +76,39 @@ def label(
         target=pad(torch.from_numpy(target.astype(bool)), margin),
         valid=pad(torch.from_numpy(valid), margin),
         exposure=exposure,
+        raw=partial(_as_frame, frame),
     )
+
+
+def label_all(
+    frames: Sequence[CCDData | Array],
+    truths: Sequence[Array],
+    ignore: Sequence[Array] | None,
+    exposures: Sequence[str],
+    *,
+    scaling: Scaling,
+    smallest: int,
+) -> list[LabelledFrame]:
+    """`label` each frame, after a look at whether there is one of everything for each."""
+    masks: Sequence[Array | None] = [None] * len(frames) if ignore is None else ignore
+    for name, given in (("truths", truths), ("ignore", masks), ("exposures", exposures)):
+        if len(given) != len(frames):
+            raise BayescrError(
+                f"{len(frames)} frames but {len(given)} {name}: expected one for each frame"
+            )
+    if not len(frames):
+        raise BayescrError("no frames were given: a dataset needs at least one")
+    labelled = [
+        label(frame, truth, mask, name, scaling=scaling, smallest=smallest)
+        for frame, truth, mask, name in zip(frames, truths, masks, exposures, strict=True)
+    ]
+    classes = {frame.num_classes: frame.exposure for frame in labelled}
+    if len(classes) > 1:
+        raise BayescrError(
+            "truths differ in their number of classes: "
+            + ", ".join(f"{count} for '{name}'" for count, name in classes.items())
+        )
+    return labelled
 
 
 def load_npy(source: ArrayOrPath, *, name: str, ndim: tuple[int, ...]) -> Array:
@@ -88,30 +130,6 @@ def load_npy(source: ArrayOrPath, *, name: str, ndim: tuple[int, ...]) -> Array:
     return array
 
 
-def read_folder(folder: str | os.PathLike[str]) -> tuple[list[CCDData], list[Array], list[str]]:
-    """Frames, truths and names of the exposures of all chips of all FITS files in a folder."""
-    folder = Path(folder)
-    if not folder.is_dir():
-        raise BayescrError(f"cannot read '{folder}': expected a folder of FITS files")
-    paths = sorted(path for path in folder.iterdir() if path.name.endswith(_SUFFIXES))
-    if not paths:
-        raise BayescrError(
-            f"no FITS file in '{folder}': expected {', '.join(_SUFFIXES)}; "
-            "`bayescr simulate` makes some"
-        )
-    frames, truths, exposures = [], [], []
-    for path in paths:
-        chips = image_extensions(path)
-        if len(chips) > 1 and not all(isinstance(chip, tuple) for chip in chips):
-            raise BayescrError(
-                f"'{path}' holds several SCI of one EXTVER: number them and their CRMASK, so that "
-                "each finds its truth"
-            )
-        for extension in chips:
-            frame = read_frame(path, extension=extension)
-            version = extension[1] if isinstance(extension, tuple) else 1
-            truth = read_truth(path, extension=("CRMASK", version), shape=frame.data.shape)
-            frames.append(frame)
-            truths.append(truth)
-            exposures.append(path.name[: path.name.rindex(".fits")])
-    return frames, truths, exposures
+def _as_frame(source: CCDData | Array) -> CCDData:
+    """A frame as it is; an array in adu, as `read_frame` takes pixels of unknown unit."""
+    return source if isinstance(source, CCDData) else CCDData(source, unit="adu")

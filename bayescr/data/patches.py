@@ -1,6 +1,7 @@
 """Frames with truth as a torch Dataset: whole frames, or patches that cover them.
 
-Every frame is scaled as a whole, once, and kept in memory; an item is cut from it when asked for.
+Every frame is scaled as a whole; an item is cut from it when asked for. Frames are kept in memory,
+or stay in their files and are read one at a time, see `PatchDataset.from_directory`.
 
 Patches lie on a grid. Where the frame's side is no multiple of the patch, the last row and column
 of patches are shifted inwards to fit; the pixels that a neighbour holds already are context there,
@@ -22,9 +23,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bayescr.data._cutting import random_symmetry, windows
-from bayescr.data._labelled import ArrayOrPath, LabelledFrame, label, load_npy, read_folder
+from bayescr.data._cutting import cut, random_symmetry, smallest_side, windows
+from bayescr.data._labelled import ArrayOrPath, LabelledFrame, label_all, load_npy
 from bayescr.data._splitting import split_names
+from bayescr.data._stored import StoredFrame, hold, list_chips, store
 from bayescr.data.scaling import Scaling
 from bayescr.errors import BayescrError
 
@@ -65,7 +67,7 @@ class PatchDataset(Dataset[Patch]):
 
     def __init__(
         self,
-        frames: Sequence[LabelledFrame],
+        frames: Sequence[LabelledFrame | StoredFrame],
         *,
         patch: int | None,
         scaling: Scaling,
@@ -75,12 +77,10 @@ class PatchDataset(Dataset[Patch]):
         self.scaling = scaling
         self.patch = patch
         self.augment = augment
-        self.num_classes = frames[0].target.shape[0]
+        self.num_classes = frames[0].num_classes
         self._frames = list(frames)
         self._items = [
-            (frame, window)
-            for frame in frames
-            for window in windows(frame.image.shape[-2], frame.image.shape[-1], patch)
+            (frame, window) for frame in frames for window in windows(*frame.shape, patch)
         ]
         self.exposures = [frame.exposure for frame, _ in self._items]
         self.fields = {name: fields[name] for name in _unique(self.exposures) if name in fields}
@@ -101,7 +101,7 @@ class PatchDataset(Dataset[Patch]):
         """Scale frames and cut them into patches.
 
         Args:
-            frames: (H, W) each, any unit.
+            frames: (H, W) each, any unit; they are kept for `frame`, not copied.
             truths: (H, W) or (C, H, W) each, of 0 and 1; what it says of unusable pixels is
                 dropped.
             ignore: (H, W) bool each, True = unusable, on top of the frames' own masks.
@@ -122,33 +122,16 @@ class PatchDataset(Dataset[Patch]):
         if exposures is None:
             digits = len(str(max(len(frames) - 1, 0)))
             exposures = [f"exposure-{index:0{digits}d}" for index in range(len(frames))]
-        masks: Sequence[Array | None] = [None] * len(frames) if ignore is None else ignore
-        for name, given in (("truths", truths), ("ignore", masks), ("exposures", exposures)):
-            if len(given) != len(frames):
-                raise BayescrError(
-                    f"{len(frames)} frames but {len(given)} {name}: expected one for each frame"
-                )
-        if not len(frames):
-            raise BayescrError("no frames were given: a dataset needs at least one")
-        if patch is not None and (not isinstance(patch, int) or patch < 1):
-            raise BayescrError(f"patch is {patch!r}: expected a side in pixels, or None")
         unknown = sorted(set(fields or {}) - set(exposures))
         if unknown:
             raise BayescrError(
                 f"fields name exposure '{unknown[0]}', which no frame belongs to: known are "
                 f"{', '.join(_unique(exposures))}"
             )
-        scaled = [
-            label(frame, truth, mask, name, scaling=scaling, smallest=patch or 1)
-            for frame, truth, mask, name in zip(frames, truths, masks, exposures, strict=True)
-        ]
-        classes = {frame.target.shape[0]: frame.exposure for frame in scaled}
-        if len(classes) > 1:
-            raise BayescrError(
-                "truths differ in their number of classes: "
-                + ", ".join(f"{count} for '{name}'" for count, name in classes.items())
-            )
-        return cls(scaled, patch=patch, scaling=scaling, fields=fields or {}, augment=augment)
+        labelled = label_all(
+            frames, truths, ignore, exposures, scaling=scaling, smallest=smallest_side(patch)
+        )
+        return cls(labelled, patch=patch, scaling=scaling, fields=fields or {}, augment=augment)
 
     @classmethod
     def from_directory(
@@ -158,6 +141,7 @@ class PatchDataset(Dataset[Patch]):
         patch: int | None = 64,
         scaling: Scaling | None = None,
         augment: bool = False,
+        in_memory: bool = True,
     ) -> PatchDataset:
         """Read every FITS file of a folder: SCI, DQ and the truth CRMASK, of every chip.
 
@@ -168,23 +152,24 @@ class PatchDataset(Dataset[Patch]):
             patch: As in `from_frames`.
             scaling: As in `from_frames`.
             augment: As in `from_frames`.
+            in_memory: False leaves the frames in their files: only headers are read now, each
+                frame when an item of it is asked for, and the last one is kept. Made for going
+                through the items in order; in random order almost every item reads its frame.
 
         Raises:
-            BayescrError: If there is no such folder, no FITS file in it, or one cannot be used.
+            BayescrError: If there is no such folder, no FITS file in it, or one cannot be used;
+                what is wrong with its pixels is told when they are read.
         """
-        frames, truths, exposures = read_folder(folder)
-        fields = {
-            name: str(frame.header["FIELD"])
-            for name, frame in zip(exposures, frames, strict=True)
-            if "FIELD" in frame.header
-        }
-        return cls.from_frames(
-            frames,
-            truths,
-            exposures=exposures,
-            fields=fields,
+        scaling = Scaling() if scaling is None else scaling
+        smallest = smallest_side(patch)
+        chips = list_chips(folder)
+        fields = {chip.exposure: chip.field for chip in chips if chip.field is not None}
+        take = hold if in_memory else store
+        return cls(
+            take(chips, scaling=scaling, smallest=smallest),
             patch=patch,
             scaling=scaling,
+            fields=fields,
             augment=augment,
         )
 
@@ -255,11 +240,38 @@ class PatchDataset(Dataset[Patch]):
             "exposure": frame.exposure,
         }
 
+    def frame(self, index: int) -> CCDData:
+        """The unscaled pixels of an item, as a method that knows no network wants them.
+
+        Frames of a folder come from their file again; one of them at a time is remembered.
+
+        Returns:
+            A copy of the item's window, (H, W) as its planes, with the unit, uncertainty and
+            header of the whole frame, adu where it came as an array; ``wcs`` is the window's and
+            ``mask`` is True where a pixel is unusable. Pixels that neighbouring items count are
+            usable here. A frame smaller than the patch is extended by masked repetitions of its
+            last row and column.
+
+        Raises:
+            BayescrError: If the items are augmented, or the file cannot be read any more.
+        """
+        if self.augment:
+            raise BayescrError(
+                "frame() of an augmented dataset: its items are flipped and turned, frames are "
+                "not; take the dataset with augment=False"
+            )
+        frame, window = self._items[index]
+        valid = frame.valid[0, window.rows, window.columns]
+        return cut(frame.raw(), window, mask=~valid.numpy())
+
     @property
     def positive_fraction(self) -> Float[Tensor, " C"]:
         """Share of the valid pixels that the truth flags, per class: the base rate."""
-        flagged = torch.stack([frame.target.sum((1, 2)) for frame in self._frames]).sum(0)
-        return flagged.double() / sum(int(frame.valid.sum()) for frame in self._frames)
+        flagged, usable = torch.zeros(self.num_classes, dtype=torch.int64), 0
+        for frame in self._frames:
+            flagged += frame.target.sum((1, 2))
+            usable += int(frame.valid.sum())
+        return flagged.double() / usable
 
     def augmented(self) -> PatchDataset:
         """The same data, each item flipped and turned at random: for training, after `split`."""

@@ -89,6 +89,19 @@ class Scaling:
         """
         return self.on(frame, mask=mask)[:, :]
 
+    def significance(self, image: Array) -> Array:
+        """How far pixels lie above the sky, in units of its noise: back from the network's input.
+
+            (x - sky) / noise = softening * sinh(image)
+
+        Args:
+            image: Network input of any shape, as this object makes it.
+
+        Returns:
+            An array of the same shape and type; 0, the sky, at unusable pixels.
+        """
+        return np.asarray(self.softening * np.sinh(np.asarray(image)))
+
     def on(self, frame: CCDData | Array, *, mask: Array | None = None) -> ScaledFrame:
         """The same, piece by piece: nothing but the pieces asked for is held in memory."""
         return ScaledFrame(self, frame, mask=mask)

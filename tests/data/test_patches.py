@@ -1,13 +1,16 @@
+import gc
 import itertools
+import pickle
+import weakref
 
 import numpy as np
 import pytest
 import torch
 from astropy.io import fits
-from astropy.nddata import CCDData
+from astropy.nddata import CCDData, StdDevUncertainty
 from torch.utils.data import DataLoader
 
-from bayescr.data import PatchDataset, Scaling
+from bayescr.data import PatchDataset, Scaling, _stored, read_frame
 from bayescr.errors import BayescrError
 
 
@@ -231,22 +234,31 @@ def test_from_npy_of_unusable_arrays(tmp_path):
         PatchDataset.from_npy(np.zeros((4, 4)), np.zeros((1, 4, 4)))
 
 
-def write_exposure(path, *, chips=1, field="gc", truth_shape=(40, 50), seed=0):
+SKY = {
+    "CTYPE1": "RA---TAN", "CTYPE2": "DEC--TAN", "CRVAL1": 150.0, "CRVAL2": 2.0, "CRPIX1": 20.0,
+    "CRPIX2": 10.0, "CDELT1": -1e-4, "CDELT2": 1e-4, "CUNIT1": "deg", "CUNIT2": "deg",
+}  # fmt: skip
+
+
+def write_exposure(path, *, chips=1, field="gc", truth_shape=(40, 50), seed=0, compress=False):
+    kind = fits.CompImageHDU if compress else fits.ImageHDU
+
+    def image(pixels, *, name, ver):
+        return kind(pixels, header=fits.Header({"EXTVER": ver}), name=name)
+
     rng = np.random.default_rng(seed)
     hdus = [fits.PrimaryHDU()]
     hdus[0].header["FIELD"] = field
     for version in range(1, chips + 1):
-        science = fits.ImageHDU(
-            rng.normal(50, 5, (40, 50)).astype(np.float32), name="SCI", ver=version
-        )
-        science.header["BUNIT"] = "ELECTRONS"
+        science = image(rng.normal(50, 5, (40, 50)).astype(np.float32), name="SCI", ver=version)
+        science.header.update(SKY, BUNIT="ELECTRONS")
         flags = np.zeros((40, 50), np.int16)
         flags[version, version] = 256
         truth = (rng.random(truth_shape) < 0.05).astype(np.uint8)
         hdus += [
             science,
-            fits.ImageHDU(flags, name="DQ", ver=version),
-            fits.ImageHDU(truth, name="CRMASK", ver=version),
+            image(flags, name="DQ", ver=version),
+            image(truth, name="CRMASK", ver=version),
         ]
     fits.HDUList(hdus).writeto(path)
     return path
@@ -267,6 +279,182 @@ def test_from_directory(tmp_path):
             assert np.argwhere(~item["valid"][0].numpy()).tolist() == [[version, version]]
             scaled, _ = Scaling()(hdus["SCI", version].data, mask=hdus["DQ", version].data == 256)
             np.testing.assert_array_equal(item["image"], scaled)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """Three files, four chips of (40, 50)."""
+    write_exposure(tmp_path / "a.fits.gz", chips=2, seed=2)
+    write_exposure(tmp_path / "b.fits", field="eg", seed=1)
+    write_exposure(tmp_path / "c.fits.fz", seed=3, compress=True)
+    return tmp_path
+
+
+def assert_same_items(dataset, expected):
+    assert len(dataset) == len(expected) > 0
+    for one, other in zip(dataset, expected, strict=True):
+        assert one["exposure"] == other["exposure"]
+        for key in ("image", "target", "valid"):
+            assert (one[key].dtype, one[key].shape) == (other[key].dtype, other[key].shape)
+            assert torch.equal(one[key], other[key])
+
+
+@pytest.mark.parametrize("patch", [None, 32, 64])
+def test_frames_left_in_their_files_give_the_same_dataset(archive, patch):
+    scaling = Scaling(softening=2.0)
+    held = PatchDataset.from_directory(archive, patch=patch, scaling=scaling)
+    stored = PatchDataset.from_directory(archive, patch=patch, scaling=scaling, in_memory=False)
+    assert_same_items(stored, held)
+    for name in ("exposures", "fields", "num_classes", "scaling", "patch", "augment"):
+        assert getattr(stored, name) == getattr(held, name)
+    assert torch.equal(stored.positive_fraction, held.positive_fraction)
+    parts = (dataset.split(0.6, 0.4, seed=5) for dataset in (stored, held))
+    for part, expected in zip(*parts, strict=True):
+        assert_same_items(part, expected)
+        assert part.fields == expected.fields
+    torch.manual_seed(1)
+    turned = list(stored.augmented())
+    torch.manual_seed(1)
+    assert_same_items(turned, held.augmented())
+    assert_same_items(pickle.loads(pickle.dumps(stored)), held)  # as a loader's processes get it
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_the_raw_pixels_of_one_frame_at_a_time_are_in_memory(archive, monkeypatch, in_memory):
+    read = []  # paths and weak references to the pixels, in the order of reading
+
+    def watched(path, **options):
+        assert not [ref for _, ref in read if ref() is not None], "the former frame is still held"
+        frame = read_frame(path, **options)
+        read.append((path.name, weakref.ref(frame.data)))
+        return frame
+
+    monkeypatch.setattr(_stored, "read_frame", watched)
+    gc.disable()  # a frame in a cycle of references would be held until a collection
+    try:
+        dataset = PatchDataset.from_directory(archive, patch=32, in_memory=in_memory)
+        assert not [ref for _, ref in read if ref() is not None]
+        assert len(read) == (4 if in_memory else 0)
+        read.clear()
+        for index, item in enumerate(dataset):
+            dataset.frame(index)
+            assert item["image"].shape == (1, 32, 32)
+        assert [name for name, _ in read] == ["a.fits.gz", "a.fits.gz", "b.fits", "c.fits.fz"]
+        assert [ref() is not None for _, ref in read] == [False, False, False, True]
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_a_file_without_truth_is_told_at_once(archive, in_memory):
+    fits.ImageHDU(np.ones((4, 4)), name="SCI").writeto(archive / "d.fits")
+    with pytest.raises(BayescrError, match="no extension .*CRMASK.* in '.*d.fits'"):
+        PatchDataset.from_directory(archive, in_memory=in_memory)
+
+
+def test_a_broken_file_is_named_when_it_is_met(archive):
+    def dataset():
+        return PatchDataset.from_directory(archive, patch=None, in_memory=False)
+
+    write_exposure(archive / "d.fits", truth_shape=(5, 5))
+    assert dataset()[3]["exposure"] == "c"
+    with pytest.raises(BayescrError, match=r"d.fits' has shape \(5, 5\) but its frame"):
+        dataset()[4]
+    with fits.open(archive / "b.fits", mode="update") as hdus:
+        hdus["SCI"].data[:] = np.nan
+    with pytest.raises(BayescrError, match=r"b.fits' has no usable pixel"):
+        _ = dataset().positive_fraction
+    made_before = dataset()
+    (archive / "a.fits.gz").unlink()
+    with pytest.raises(BayescrError, match=r"cannot read '.*a.fits.gz': there is no such file"):
+        made_before[0]
+    (archive / "c.fits.fz").unlink()
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.eye(9), name="SCI")]).writeto(
+        archive / "c.fits.fz"
+    )
+    with pytest.raises(BayescrError, match=r"c.fits.fz' has shape \(9, 9\) but had \(40, 50\)"):
+        made_before[3]
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_raw_pixels_of_a_folder(archive, in_memory):
+    dataset = PatchDataset.from_directory(archive, patch=32, in_memory=in_memory)
+    whole = read_frame(archive / "a.fits.gz", extension=("SCI", 2))
+    for index, (top, left) in enumerate(itertools.product((0, 8), (0, 18)), start=4):
+        window = np.s_[top : top + 32, left : left + 32]
+        frame = dataset.frame(index)
+        np.testing.assert_array_equal(frame.data, whole.data[window])
+        np.testing.assert_array_equal(frame.mask, whole.mask[window])
+        assert frame.unit == "electron"
+        assert frame.header["FIELD"] == "gc"
+        sky = whole.wcs.pixel_to_world_values(left + 3.0, top + 5.0)
+        np.testing.assert_allclose(frame.wcs.pixel_to_world_values(3.0, 5.0), sky, rtol=1e-13)
+    before = dataset.frame(4)
+    assert before.mask[2, 2]
+    assert before.mask.sum() == 1
+    changed = dataset.frame(4)
+    changed.data[:], changed.mask[:], changed.header["FIELD"] = 0.0, True, "none"
+    again = dataset.frame(4)
+    np.testing.assert_array_equal(again.data, before.data)
+    np.testing.assert_array_equal(again.mask, before.mask)
+    assert again.header["FIELD"] == "gc"
+
+
+@pytest.mark.parametrize("in_memory", [True, False])
+def test_scaling_the_raw_pixels_of_a_whole_frame_gives_its_item(archive, in_memory):
+    dataset = PatchDataset.from_directory(archive, patch=None, in_memory=in_memory)
+    for index, item in enumerate(dataset):
+        image, valid = dataset.scaling(dataset.frame(index))
+        np.testing.assert_array_equal(item["image"], image)
+        np.testing.assert_array_equal(item["valid"], valid)
+
+
+def test_raw_pixels_of_arrays_stay_as_they_came():
+    frames, truths = frames_and_truths(2, (50, 70))
+    counts = [np.round(frame).astype(np.uint16) for frame in frames]
+    ignore = np.random.default_rng(1).random((2, 50, 70)) < 0.1
+    for dataset in (
+        PatchDataset.from_frames(counts, truths, ignore=list(ignore), patch=32),
+        PatchDataset.from_npy(np.stack(counts), np.stack(truths), ignore=ignore, patch=32),
+    ):
+        frame = dataset.frame(-1)  # of the second frame, the last rows and columns
+        assert (frame.unit, frame.data.dtype, frame.wcs) == ("adu", np.uint16, None)
+        np.testing.assert_array_equal(frame.data, counts[1][18:, 38:])
+        # What a neighbour counts is no pixel of the item's, and yet can be used.
+        np.testing.assert_array_equal(frame.mask, ignore[1][18:, 38:])
+        assert frame.mask.sum() < (~dataset[-1]["valid"]).sum()
+
+
+@pytest.mark.parametrize("mask", [None, np.eye(40, 90, dtype=bool)])
+def test_raw_pixels_of_a_frame_smaller_than_the_patch(mask):
+    (pixels,), truths = frames_and_truths(1, (40, 90))
+    pixels[7, 8] = np.nan
+    error = StdDevUncertainty(np.sqrt(np.abs(pixels)))
+    given = CCDData(pixels, unit="electron", mask=mask, uncertainty=error)
+    dataset = PatchDataset.from_frames([given], truths, patch=128)
+    frame = dataset.frame(0)
+    assert frame.shape == (128, 128)
+    np.testing.assert_array_equal(frame.data[:40, :90], pixels)
+    np.testing.assert_array_equal(frame.data[40:, 90:], pixels[-1, -1])
+    np.testing.assert_array_equal(frame.data[60, :90], pixels[-1])
+    np.testing.assert_array_equal(frame.mask, ~dataset[0]["valid"][0])
+    assert frame.mask[7, 8]
+    assert isinstance(frame.uncertainty, StdDevUncertainty)
+    np.testing.assert_array_equal(frame.uncertainty.array[:40, :90], error.array)
+    assert frame.uncertainty.unit == "electron"
+
+
+def test_one_uncertainty_for_all_pixels():
+    frames, truths = frames_and_truths(1, (40, 90))
+    given = CCDData(frames[0], unit="adu", uncertainty=StdDevUncertainty(3.0))
+    frame = PatchDataset.from_frames([given], truths, patch=32).frame(0)
+    np.testing.assert_array_equal(frame.uncertainty.array, np.full((32, 32), 3.0))
+
+
+def test_augmented_items_have_no_raw_pixels():
+    frames, truths = frames_and_truths(1)
+    with pytest.raises(BayescrError, match=r"frame\(\) of an augmented dataset"):
+        PatchDataset.from_frames(frames, truths).augmented().frame(0)
 
 
 def test_from_directory_of_unusable_folders(tmp_path):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from astropy.nddata import CCDData
 
 from bayescr.data import Scaling, read_frame, sky_and_noise
@@ -36,6 +37,29 @@ def test_formula_shape_and_type():
     assert image.shape == valid.shape == (1, 256, 300)
     assert (image.dtype, valid.dtype) == (np.float32, bool)
     np.testing.assert_allclose(image[0], np.arcsinh((data - sky) / (2.0 * noise)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("softening", [0.5, 3.0, 20.0])
+def test_significance_undoes_the_scaling(softening):
+    data = cluster(stars=500, size=128)
+    data[3, 4] = np.nan
+    scaling = Scaling(softening=softening)
+    image, valid = scaling(data)
+    sky, noise = sky_and_noise(data)
+    significance = scaling.significance(image)
+    assert (significance.shape, significance.dtype) == (image.shape, image.dtype)
+    assert significance[0, 3, 4] == 0
+    # The image is float32, and sinh turns its rounding, 6e-8 |y|, into a relative error of
+    # 6e-8 |y| coth |y|: below 1e-6 for y < 12.
+    expected = ((data - sky) / noise)[None]
+    np.testing.assert_allclose(significance[valid], expected[valid], rtol=1.5e-6, atol=0)
+    assert expected[valid].max() > 100
+    np.testing.assert_array_equal(scaling.significance(torch.from_numpy(image)), significance)
+
+
+def test_significance_of_a_constant_frame_is_zero():
+    image, _ = Scaling()(np.full((20, 30), 7.0))
+    assert not Scaling().significance(image).any()
 
 
 @pytest.mark.parametrize("seed", range(5))
