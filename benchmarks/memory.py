@@ -49,7 +49,7 @@ def run(settings: Settings) -> dict[str, Any]:
         private: dict[str, list[float]] = {name: [] for name in tasks}
 
         def in_its_own_process(name):
-            found = _run_child([str(saved), *tasks[name]])
+            found = run_child("benchmarks.memory", [str(saved), *tasks[name]])
             private[name].append(found["private"])
             return found["resident"]
 
@@ -80,16 +80,16 @@ def _frame_file(path: Path, side: int) -> str:
     return str(path)
 
 
-def _run_child(task: list[Any]) -> dict[str, float]:
-    command = [sys.executable, "-m", "benchmarks.memory", json.dumps(task)]
+def run_child(module: str, task: list[Any]) -> dict[str, float]:
+    command = [sys.executable, "-m", module, json.dumps(task)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
 def _child(saved: str, kind: str, file: str, samples: int, scratch: str | None) -> None:
     posterior = Posterior.load(saved)
-    peaks: dict[str, float] = {}
-    with _peaks(peaks):
+    found: dict[str, float] = {}
+    with peaks(found):
         frame = np.load(file, mmap_mode=None if scratch is None else "r")
         if kind == "plain":
             image = torch.from_numpy(posterior.scaling(frame)[0])
@@ -100,11 +100,11 @@ def _child(saved: str, kind: str, file: str, samples: int, scratch: str | None) 
                 frame, num_samples=samples, precision="auto", scratch=scratch
             )  # fmt: skip
     del result
-    print(json.dumps(peaks))
+    print(json.dumps(found))
 
 
 @contextlib.contextmanager
-def _peaks(found: dict[str, float]) -> Iterator[None]:
+def peaks(found: dict[str, float]) -> Iterator[None]:
     """Note the peaks of resident and of private memory in a block, above what was there before."""
     Path("/proc/self/clear_refs").write_text("5")  # starts the high-water mark anew
     before, highest = _status(), [0]

@@ -22,7 +22,8 @@ BELOW = {
     "models": {"data", "simulation"},
     "inference": {"data", "simulation", "models"},
     "evaluation": {"data", "simulation", "models", "inference"},
-    "cli": {"data", "simulation", "models", "inference", "evaluation"},
+    "experiments": {"data", "simulation", "models", "inference", "evaluation"},
+    "cli": {"data", "simulation", "models", "inference", "evaluation", "experiments"},
 }
 """What each floor may import; the files beside the floors are the ground, open to all."""
 
@@ -53,10 +54,25 @@ PUBLIC = {
         "warmup_cosine",
     ],
     "bayescr.evaluation": [
-        "ReliabilityCurve", "Report", "RiskCoverageCurve", "RocCurve", "augrc", "aurc",
-        "base_rate", "brier", "brier_skill", "ece", "evaluate", "mean_entropy",
-        "mean_mutual_information", "nll", "plot_reliability", "plot_risk_coverage",
-        "reliability_curve", "risk_coverage", "roc_curve", "to_arviz", "to_logit", "tpr_at_fpr",
+        "Abstention", "Beta", "CalibrationLine", "Counts", "Ensemble", "ErrorCurve",
+        "ErrorDetection", "HitTable", "Isotonic", "METRICS", "Metric",
+        "MurphyDecomposition", "Platt", "Recalibrated", "ReliabilityCurve", "Report",
+        "RiskCoverageCurve", "RocCurve", "ScoredFrame", "Statistic", "Temperature",
+        "abstention", "augrc", "auprc", "aurc", "auroc", "base_rate", "brier",
+        "brier_skill", "calibration_line", "coverage_at_risk", "dice", "e_aurc", "ece",
+        "error_curve", "error_detection", "evaluate", "hit_table", "iou", "mce",
+        "mean_entropy", "mean_mutual_information", "murphy", "nll", "ood_auroc",
+        "plot_error_against_entropy", "plot_exposure", "plot_precision_recall",
+        "plot_reliability", "plot_risk_coverage", "plot_roc", "precision_at_recall",
+        "recalibrate", "reliability_curve", "risk_coverage", "roc_curve", "to_arviz",
+        "to_logit", "tpr_at_fpr",
+    ],
+    "bayescr.evaluation.classical": [
+        "Astroscrappy", "CosmicCoNN", "DeepCR", "FAMILY", "LACosmic", "unavailable",
+    ],
+    "bayescr.experiments": [
+        "Arm", "Choice", "Data", "Evaluation", "Experiment", "Model", "Shifted", "Simulated",
+        "Start", "Step", "Training", "Verdict", "check", "compare", "plan", "read_experiment",
     ],
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from bayescr import __version__
-from bayescr.cli import evaluate, info, predict, simulate, train
+from bayescr.cli import compare, evaluate, info, predict, simulate, train
 from bayescr.cli._options import Device, Quiet, Seed
 from bayescr.errors import BayescrError
 
@@ -93,11 +93,12 @@ def demo(
     from bayescr.cli.demo import run_demo
 
     report = run_demo(output, device=device, seed=seed, show_progress=not quiet)
-    typer.echo(f"{report}\n\nEverything is in {output}: start with report/report.md and *.png")
+    typer.echo(f"{report}\n\nEverything is in {output}: start with report/report.html")
 
 
 app.command(epilog=simulate.EXAMPLE)(simulate.simulate)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=predict.EXAMPLE)(predict.predict)
 app.command(epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command(epilog=compare.EXAMPLE)(compare.compare)
 app.command(epilog=info.EXAMPLE)(info.info)

@@ -39,6 +39,7 @@ class DemoSettings:
     map_epochs: int = 30
     guide_epochs: int = 20
     num_samples: int = 16
+    num_bootstrap: int = 500
 
 
 def run_demo(
@@ -74,7 +75,8 @@ def run_demo(
         _simulate(folders[part], count, settings.size, 3 * seed + index, show=show_progress)
     train = PatchDataset.from_directory(folders["train"], patch=settings.patch, augment=True)
     validation = PatchDataset.from_directory(folders["validation"], patch=settings.patch)
-    test = PatchDataset.from_directory(folders["test"], patch=None)
+    whole = PatchDataset.from_directory(folders["validation"], patch=None, in_memory=False)
+    test = PatchDataset.from_directory(folders["test"], patch=None, in_memory=False)
 
     console.print("[bold]2/4[/] training four guides of one model")
     with seeded(seed):
@@ -102,8 +104,9 @@ def run_demo(
     console.print("[bold]3/4[/] predicting held-out exposures and comparing with the truth")
     with _steps("evaluate", len(test), show=show_progress) as progress:
         report = evaluate(
-            posteriors, test, num_samples=settings.num_samples, seed=seed, progress=progress
-        )
+            posteriors, test, validation=whole, num_samples=settings.num_samples,
+            num_bootstrap=settings.num_bootstrap, seed=seed, progress=progress,
+        )  # fmt: skip
     report.save(output / "report")
 
     console.print("[bold]4/4[/] writing one posterior and one predicted exposure")

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "evaluate"]
 
 EXAMPLE = (
-    "Example:  bayescr evaluate --data held-out --model map --model MF=runs/mean-field -o report"
+    "Example:  bayescr evaluate --data held-out --validation validation --model map "
+    "--model MF=runs/mean-field --classical astroscrappy -o report"
 )
 
 
@@ -40,11 +41,29 @@ def evaluate(
             "--model",
             "-m",
             help="Posterior: its folder or file, or NAME=PATH to name its row; may be given "
-            "several times.",
+            "several times. Several of one NAME are one row: the same arm from several seeds.",
             metavar="[NAME=]PATH",
         ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")],
+    validation: Annotated[
+        Path | None,
+        typer.Option(help="Folder of other frames, to fit the temperature of MAP rows on."),
+    ] = None,
+    shifted: Annotated[
+        Path | None,
+        typer.Option(help="Folder of frames of another kind: does the uncertainty tell?"),
+    ] = None,
+    classical: Annotated[
+        list[str] | None,
+        typer.Option(help="A classical row: astroscrappy, lacosmic, deepcr or cosmic-conn."),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="Row that the others are compared with (default: MAP's).")
+    ] = None,
+    bootstrap: Annotated[
+        int, typer.Option(min=0, help="Resamples of the exposures behind the intervals; 0: none.")
+    ] = 1000,
     samples: Samples = 16,
     device: Device = "auto",
     seed: Seed = 0,
@@ -59,36 +78,59 @@ def evaluate(
     paths = _named(model)
 
     from bayescr import evaluation
+    from bayescr._names import resolve
     from bayescr.data import PatchDataset
+    from bayescr.evaluation.classical import FAMILY
     from bayescr.inference import Posterior
 
-    posteriors = {name: Posterior.load(path, device=device) for name, path in paths.items()}
-    scaling = next(iter(posteriors.values())).scaling
-    dataset = PatchDataset.from_directory(data, patch=None, scaling=scaling)
-    for name, posterior in posteriors.items():
-        _warn_of_training_data(name, posterior, dataset)
-    with track("evaluate", len(dataset), show=shows_progress(quiet=quiet)) as advance:
+    methods = {name: resolve(name, FAMILY, kind="method")() for name in classical or ()}
+    posteriors = {
+        name: [Posterior.load(path, device=device) for path in several]
+        for name, several in paths.items()
+    }
+    scaling = next(iter(posteriors.values()))[0].scaling
+
+    def read(folder: Path) -> PatchDataset:
+        return PatchDataset.from_directory(folder, patch=None, scaling=scaling, in_memory=False)
+
+    dataset = read(data)
+    validation_data = None if validation is None else read(validation)
+    shifted_data = None if shifted is None else read(shifted)
+    for name, several in posteriors.items():
+        for posterior in several:
+            _warn_of_training_data(name, posterior, dataset)
+    total = len(dataset) + len(shifted_data or ())
+    with track("evaluate", total, show=shows_progress(quiet=quiet)) as advance:
         report = evaluation.evaluate(
-            posteriors,
+            {**posteriors, **methods},
             dataset,
+            validation=validation_data,
+            shifted=shifted_data,
+            reference=reference,
             num_samples=samples,
+            num_bootstrap=bootstrap,
             seed=seed,
             progress=lambda done, total: advance(),
         )
     report.save(output)
-    typer.echo(report.to_markdown())
-    typer.echo(f"report: {output}")
+    typer.echo(str(report))
+    typer.echo(f"report: {output}: open report.html; report.md has every field")
 
 
-def _named(models: Sequence[str]) -> dict[str, Path]:
-    """Name of the row -> posterior; names not given are folders' and made unique."""
+def _named(models: Sequence[str]) -> dict[str, list[Path]]:
+    """Name of the row -> posteriors; names not given are folders' and made unique."""
     given = [_split(text) for text in models]
     taken = Counter(name.casefold() for name, _ in given if name)
-    named = {}
+    first: dict[str, str] = {}
+    for name, _ in given:
+        if name and first.setdefault(name.casefold(), name) != name:
+            raise BayescrError(
+                f"rows '{first[name.casefold()]}' and '{name}' differ in case alone: give each a "
+                "name of its own"
+            )
+    named: dict[str, list[Path]] = {}
     for name, path in given:
-        if name and taken[name.casefold()] > 1:
-            raise BayescrError(f"two models are named '{name}': give each a name of its own")
-        named[name or _unique(_folder_name(path), taken)] = path
+        named.setdefault(name or _unique(_folder_name(path), taken), []).append(path)
     return named
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -91,16 +89,17 @@ def train(
 
     from bayescr._device import compute_dtype, find_device
     from bayescr._files import atomic_path
+    from bayescr._names import make
     from bayescr._random import seeded
     from bayescr.data import PatchDataset, Scaling
     from bayescr.inference import Posterior, annealing, fit, guides
     from bayescr.inference.checkpoints import describe
     from bayescr.models import BayesianSegmenter, likelihoods, priors
 
-    guide_factory = _make(guide, guides.FAMILY, kind="guide")
-    weight_prior = _make(prior, priors.FAMILY, kind="prior")
-    pixel_likelihood = _make(likelihood, likelihoods.FAMILY, kind="likelihood")
-    schedule = _make(kl_schedule, annealing.FAMILY, kind="KL schedule")
+    guide_factory = make(guide, guides.FAMILY, kind="guide")
+    weight_prior = make(prior, priors.FAMILY, kind="prior")
+    pixel_likelihood = make(likelihood, likelihoods.FAMILY, kind="likelihood")
+    schedule = make(kl_schedule, annealing.FAMILY, kind="KL schedule")
     compute_dtype(precision, find_device(device))
     start_posterior = None if start is None else Posterior.load(start, device=device)
 
@@ -145,27 +144,6 @@ def train(
                 "commands cannot load it, Posterior.load(..., model=..., guide=...) can",
                 err=True,
             )
-
-
-def _make(name: str, family: Mapping[str, Any], *, kind: str) -> Any:
-    """The prior, guide, ... of that name; see `EXAMPLE` for what is called and what is not."""
-    from bayescr._names import resolve
-
-    found = resolve(name, family, kind=kind)
-    is_member = any(found is member for member in family.values())
-    if is_member or (inspect.isclass(found) and _needs_no_argument(found)):
-        found = found()
-    if not callable(found):
-        raise BayescrError(
-            f"{kind} '{name}' is of type {type(found).__name__}: expected something to call"
-        )
-    return found
-
-
-def _needs_no_argument(cls: type) -> bool:
-    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    parameters = inspect.signature(cls).parameters.values()
-    return all(p.kind in variadic or p.default is not p.empty for p in parameters)
 
 
 def _network(start: Posterior | None, *, num_classes: int, **chosen: int | str | None) -> UNet:

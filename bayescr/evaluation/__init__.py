@@ -1,37 +1,130 @@
 """Evaluation: predictions and truth in; tables, figures and ArviZ data out.
 
-:func:`evaluate` compares posteriors on a dataset and gives a :class:`Report`. The metrics behind it
+:func:`evaluate` compares predictors on a dataset and gives a :class:`Report`. The metrics behind it
 are pure functions of (logit, target, valid) that know neither torch nor Pyro; hand them
-probabilities through :func:`to_logit`.
+probabilities through :func:`to_logit`. A metric of your own is a :class:`Metric`.
 """
 
 from bayescr.evaluation._arrays import to_logit
 from bayescr.evaluation.arviz_export import to_arviz
-from bayescr.evaluation.calibration import ReliabilityCurve, ece, reliability_curve
-from bayescr.evaluation.detection import RocCurve, roc_curve, tpr_at_fpr
-from bayescr.evaluation.figures import plot_reliability, plot_risk_coverage
-from bayescr.evaluation.report import Report, evaluate
-from bayescr.evaluation.scores import base_rate, brier, brier_skill, nll
-from bayescr.evaluation.selective import RiskCoverageCurve, augrc, aurc, risk_coverage
-from bayescr.evaluation.uncertainty import mean_entropy, mean_mutual_information
+from bayescr.evaluation.counts import Counts
+from bayescr.evaluation.ensemble import Ensemble
+from bayescr.evaluation.evaluating import evaluate
+from bayescr.evaluation.figures import (
+    plot_error_against_entropy,
+    plot_exposure,
+    plot_precision_recall,
+    plot_reliability,
+    plot_risk_coverage,
+    plot_roc,
+)
+from bayescr.evaluation.metrics import (
+    METRICS,
+    Abstention,
+    CalibrationLine,
+    ErrorCurve,
+    ErrorDetection,
+    HitTable,
+    Metric,
+    MurphyDecomposition,
+    ReliabilityCurve,
+    RiskCoverageCurve,
+    RocCurve,
+    Statistic,
+    abstention,
+    augrc,
+    auprc,
+    aurc,
+    auroc,
+    base_rate,
+    brier,
+    brier_skill,
+    calibration_line,
+    coverage_at_risk,
+    dice,
+    e_aurc,
+    ece,
+    error_curve,
+    error_detection,
+    hit_table,
+    iou,
+    mce,
+    mean_entropy,
+    mean_mutual_information,
+    murphy,
+    nll,
+    ood_auroc,
+    precision_at_recall,
+    reliability_curve,
+    risk_coverage,
+    roc_curve,
+    tpr_at_fpr,
+)
+from bayescr.evaluation.recalibration import (
+    Beta,
+    Isotonic,
+    Platt,
+    Recalibrated,
+    Temperature,
+    recalibrate,
+)
+from bayescr.evaluation.report import Report
+from bayescr.evaluation.scored import ScoredFrame
 
 __all__ = [
+    "Abstention",
+    "Beta",
+    "CalibrationLine",
+    "Counts",
+    "Ensemble",
+    "ErrorCurve",
+    "ErrorDetection",
+    "HitTable",
+    "Isotonic",
+    "METRICS",
+    "Metric",
+    "MurphyDecomposition",
+    "Platt",
+    "Recalibrated",
     "ReliabilityCurve",
     "Report",
     "RiskCoverageCurve",
     "RocCurve",
+    "ScoredFrame",
+    "Statistic",
+    "Temperature",
+    "abstention",
     "augrc",
+    "auprc",
     "aurc",
+    "auroc",
     "base_rate",
     "brier",
     "brier_skill",
+    "calibration_line",
+    "coverage_at_risk",
+    "dice",
+    "e_aurc",
     "ece",
+    "error_curve",
+    "error_detection",
     "evaluate",
+    "hit_table",
+    "iou",
+    "mce",
     "mean_entropy",
     "mean_mutual_information",
+    "murphy",
     "nll",
+    "ood_auroc",
+    "plot_error_against_entropy",
+    "plot_exposure",
+    "plot_precision_recall",
     "plot_reliability",
     "plot_risk_coverage",
+    "plot_roc",
+    "precision_at_recall",
+    "recalibrate",
     "reliability_curve",
     "risk_coverage",
     "roc_curve",

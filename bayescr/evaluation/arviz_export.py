@@ -21,35 +21,36 @@ from types import ModuleType
 from typing import Any
 
 import bayescr
-from bayescr.evaluation.records import Observed, Scored
+from bayescr.evaluation.records import Tally
 
-__all__ = ["to_arviz", "write_arviz"]
+__all__ = ["import_arviz", "to_arviz", "write_arviz"]
 
 
-def to_arviz(name: str, observed: Observed, scored: Scored) -> Any:
+def to_arviz(name: str, tally: Tally) -> Any:
     """ArviZ data of one posterior.
 
     Args:
         name: What the posterior is called in the report.
-        observed: The truth.
-        scored: What the posterior said.
+        tally: What it said.
 
     Returns:
         An ``arviz.InferenceData`` (ArviZ < 1) or an ``xarray.DataTree``; ``az.loo`` and
         ``az.compare`` leave out one exposure at a time.
     """
+    posterior: Any = tally.row.base
+    observed = tally.observed
     groups = {
-        "posterior": {site: values[None] for site, values in scored.draws.items()},
-        "posterior_predictive": {"positive_fraction": scored.positive_fraction[None]},
-        "log_likelihood": {"pixels": scored.log_likelihood[None]},
+        "posterior": {site: values[None] for site, values in tally.draws.items()},
+        "posterior_predictive": {"positive_fraction": tally.positive_fraction[None]},
+        "log_likelihood": {"pixels": tally.log_likelihood[None]},
         "observed_data": {"positive_fraction": observed.positive_fraction},
     }
     attributes = {
         "inference_library": "bayescr",
         "inference_library_version": bayescr.__version__,
         "predictor": name,
-        "guide": scored.guide,
-        "temperature": scored.temperature,
+        "guide": posterior.name,
+        "temperature": float(posterior.temperature),
         "sampling": "balanced draws of a variational guide, no Markov chain: R-hat, effective "
         "sample size and standard errors of means have no meaning here",
     }
@@ -76,7 +77,7 @@ def _from_groups(
     dims: dict[str, list[str]],
     attributes: dict[str, Any],
 ) -> Any:
-    arviz = _import_arviz()
+    arviz = import_arviz()
     if int(arviz.__version__.split(".")[0]) >= 1:
         attrs = {"/": attributes, **{group: attributes for group in groups}}
         return arviz.from_dict(groups, coords=coords, dims=dims, attrs=attrs)
@@ -93,7 +94,8 @@ def _nodes(tree: Any) -> list[Any]:
     return [tree, *(tree[group] for group in tree.groups())]
 
 
-def _import_arviz() -> ModuleType:
+def import_arviz() -> ModuleType:
+    """ArviZ, which announces its next version with a warning at import."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # 0.23 announces 1.0 at import
         import arviz

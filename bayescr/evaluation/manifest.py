@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 import bayescr
-from bayescr.evaluation.records import Observed, Scored
+from bayescr._code import source_sha256
+from bayescr.evaluation.records import Observed, Tally
 
-__all__ = ["make_manifest"]
+__all__ = ["hardware", "make_manifest"]
 
 _PACKAGES = (
     "arviz", "astropy", "matplotlib", "numpy", "pandas", "pyro-ppl", "scipy", "torch",
@@ -23,48 +24,88 @@ _PACKAGES = (
 
 
 def make_manifest(
-    observed: Observed, scored: Mapping[str, Scored], *, settings: Mapping[str, Any], scaling: Any
+    observed: Observed,
+    rows: Mapping[str, Sequence[Tally]],
+    *,
+    settings: Mapping[str, Any],
+    scaling: Any,
+    others: Mapping[str, Observed],
+    skipped: Mapping[str, str],
 ) -> dict[str, Any]:
-    """The manifest of a report, JSON-able; all that differs between machines is in ``hardware``."""
+    """The manifest of a report, JSON-able: the same for the same evaluation on any machine.
+
+    Args:
+        observed: The truth.
+        rows: The rows of the table.
+        settings: Arguments of the evaluation.
+        scaling: Of the dataset.
+        others: Name -> truth of further data that took part, such as validation.
+        skipped: Rows that are not there, and why.
+    """
     return {
         "settings": dict(settings),
-        "data": {
-            "exposures": {
-                exposure: {
-                    "field": observed.fields.get(exposure),
-                    "valid_pixels": int(pixels),
-                    "positive_fraction": None if np.isnan(fraction) else float(fraction),
-                }
-                for exposure, pixels, fraction in zip(
-                    observed.exposures, observed.num_pixels, observed.positive_fraction, strict=True
-                )
-            },
-            "valid_pixels": int(observed.num_pixels.sum()),
-            "scaling": _plain(scaling),
-            "sha256": observed.sha256,
-        },
-        "posteriors": {
-            name: {
-                "guide": one.guide,
-                "temperature": one.temperature,
-                "draws": len(one.log_likelihood),
-                "sites": list(one.draws),
-                "provenance": dict(one.provenance),
-            }
-            for name, one in scored.items()
-        },
+        "data": {**_data(observed, exposures=True), "scaling": _plain(scaling)},
+        "other_data": {name: _data(one) for name, one in others.items()},
+        "rows": {name: [_row(tally) for tally in members] for name, members in rows.items()},
+        "skipped": dict(skipped),
         "versions": {
             "bayescr": bayescr.__version__,
+            "source_sha256": source_sha256(),
             "python": platform.python_version(),
             **{package: _version(package) for package in _PACKAGES},
         },
-        "hardware": {
-            "machine": platform.machine(),
-            "system": platform.system(),
-            "cores": os.cpu_count(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        },
+        "hardware": "hardware.json",
     }
+
+
+def hardware(*, seconds: float) -> dict[str, Any]:
+    """What may differ between two runs that give the same report: the machine and the time."""
+    return {
+        "machine": platform.machine(),
+        "system": platform.system(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "seconds": round(seconds, 3),
+    }
+
+
+def _data(observed: Observed, *, exposures: bool = False) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "sha256": observed.sha256,
+        "exposures": len(observed.exposures),
+        "valid_pixels": int(observed.pixels.sum()),
+        "base_rate": [_number(rate) for rate in observed.base_rate],
+    }
+    if exposures:
+        described["exposures"] = {
+            exposure: {
+                "field": observed.fields.get(exposure),
+                "valid_pixels": int(pixels.sum()),
+                "positive_fraction": _number(fraction),
+            }
+            for exposure, pixels, fraction in zip(
+                observed.exposures, observed.pixels, observed.positive_fraction, strict=True
+            )
+        }
+    return described
+
+
+def _row(tally: Tally) -> dict[str, Any]:
+    base, predictor = tally.row.base, tally.row.predictor
+    return {
+        "name": predictor.name,
+        "is_probability": tally.row.is_probability,
+        "temperature": _number(getattr(base, "temperature", float("nan"))),
+        "draws": tally.num_draws,
+        "sites": list(tally.draws),
+        "provenance": dict(getattr(predictor, "provenance", {})),
+    }
+
+
+def _number(value: float) -> float | None:
+    """JSON has no NaN."""
+    return None if np.isnan(value) else float(value)
 
 
 def _plain(scaling: Any) -> Any:

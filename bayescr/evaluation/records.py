@@ -1,123 +1,283 @@
-"""What one pass over a dataset leaves behind: the truth, and what each posterior said about it."""
+"""What a pass over a dataset leaves behind: the truth, and of each row sums that add up.
+
+Nothing here grows with the pixels. Exposures are sorted by name, so that the order in which they
+came is forgotten, and statistics are kept by block: an exposure each, until there are more than
+512, which then share blocks with their neighbours of the same field.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from bayescr.evaluation._arrays import Array
-from bayescr.evaluation.detection import RocCurve, roc_curve
-from bayescr.evaluation.selective import RiskCoverageCurve, risk_coverage
+from bayescr.evaluation.counts import Counts
+from bayescr.evaluation.metrics.family import LOGITS, SUMS, Statistic, Sums
+from bayescr.evaluation.predictors import Constant, Predictor, unwrap
+from bayescr.evaluation.scored import ScoredFrame
 
-__all__ = ["Observed", "Pixels", "Scored", "fraction"]
+__all__ = [
+    "ALL_FIELDS",
+    "MAX_BLOCKS",
+    "Extreme",
+    "Observed",
+    "Row",
+    "Slice",
+    "Tally",
+    "file_stem",
+    "fraction",
+]
+
+ALL_FIELDS = "all"
+MAX_BLOCKS = 512
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Pixels:
-    """The valid pixels a row of the table is computed from; of several classes, all of them.
+class Row:
+    """One predictor of a comparison.
 
     Attributes:
-        logit: (N,) logit of the posterior mean probability.
-        target: (N,) bool.
-        mutual_information: (N,) [nat].
-        num_exposures: From how many exposures they come.
+        name: Of its row in the table.
+        member: Its number among those of that name: the same arm trained with several seeds.
+        predictor: The predictor.
     """
 
-    logit: Array
-    target: Array
-    mutual_information: Array
-    num_exposures: int
+    name: str
+    member: int
+    predictor: Predictor
 
-    @cached_property
-    def roc(self) -> RocCurve:
-        """Sorted once for all metrics of detection."""
-        return roc_curve(self.logit, self.target)
+    @property
+    def base(self) -> Predictor:
+        """The predictor under any recalibration."""
+        return unwrap(self.predictor)
 
-    @cached_property
-    def risk_coverage(self) -> RiskCoverageCurve:
-        """Sorted once for all metrics of selective prediction."""
-        return risk_coverage(self.logit, self.target)
+    @property
+    def is_curve(self) -> bool:
+        """Whether its scores differ, so that it has curves."""
+        return not isinstance(self.predictor, Constant)
+
+    @property
+    def is_probability(self) -> bool:
+        """Whether its logit may be taken at its word."""
+        return bool(getattr(self.predictor, "is_probability", True))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """A part of the data that has rows of its own in the table.
+
+    Attributes:
+        name: "all", a field, or a class.
+        blocks: Which blocks of exposures.
+        classes: Which classes.
+    """
+
+    name: str
+    blocks: tuple[int, ...]
+    classes: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Observed:
-    """The truth, the same for all posteriors.
+    """The truth, the same for all rows.
 
     Attributes:
-        exposures: (E,) distinct exposures, in order of their first item.
+        exposures: (E,) names, sorted.
         fields: Exposure -> field; empty where the dataset names none.
-        items: Exposure of each item of the dataset.
-        target: Labels of each item's valid pixels, bool.
-        sha256: Of the images, labels and masks, in order.
+        pixels: (E, C) valid pixels.
+        positive: (E, C) valid pixels that are positive.
+        sha256: Of the images, labels and masks, whatever the order of the exposures.
     """
 
     exposures: tuple[str, ...]
     fields: Mapping[str, str]
-    items: tuple[str, ...]
-    target: tuple[Array, ...]
+    pixels: Array
+    positive: Array
     sha256: str
 
     @property
-    def num_pixels(self) -> Array:
-        """Valid pixels of each exposure, (E,)."""
-        return self._per_exposure([labels.size for labels in self.target])
+    def num_classes(self) -> int:
+        """Classes per pixel, C."""
+        return int(self.pixels.shape[1])
 
     @property
     def positive_fraction(self) -> Array:
-        """Fraction of valid pixels that are positive, (E,); NaN in an exposure without any."""
-        positives = self._per_exposure([int(labels.sum()) for labels in self.target])
-        return fraction(positives, self.num_pixels)
+        """Fraction of valid labels that are positive, (E,); NaN in an exposure without any."""
+        return fraction(self.positive.sum(axis=1), self.pixels.sum(axis=1))
 
-    def _per_exposure(self, item_counts: Sequence[int]) -> Array:
-        index = {exposure: e for e, exposure in enumerate(self.exposures)}
-        totals = np.zeros(len(self.exposures), dtype=np.int64)
-        np.add.at(totals, [index[item] for item in self.items], item_counts)
-        return totals
+    @property
+    def base_rate(self) -> tuple[float, ...]:
+        """Fraction of positive pixels of each class; NaN without a valid pixel."""
+        rates = fraction(self.positive.sum(axis=0), self.pixels.sum(axis=0))
+        return tuple(rates.tolist())
+
+    @cached_property
+    def block(self) -> Mapping[str, int]:
+        """Exposure -> its block."""
+        by_field: dict[str, list[str]] = {}
+        for exposure in self.exposures:
+            by_field.setdefault(self.fields.get(exposure, ""), []).append(exposure)
+        share = min(1.0, MAX_BLOCKS / max(len(self.exposures), 1))
+        blocks: dict[str, int] = {}
+        for names in by_field.values():
+            first, count = len(set(blocks.values())), max(1, int(share * len(names)))
+            blocks |= {name: first + i * count // len(names) for i, name in enumerate(names)}
+        return blocks
+
+    @cached_property
+    def slices(self) -> tuple[Slice, ...]:
+        """All exposures; each field, of at least two; each class, of at least two."""
+        every, classes = tuple(sorted(set(self.block.values()))), tuple(range(self.num_classes))
+        found = [Slice(name=ALL_FIELDS, blocks=every, classes=classes)]
+        fields = sorted({self.fields[e] for e in self.exposures if e in self.fields})
+        for field in fields if len(fields) > 1 else []:
+            inside = {self.block[e] for e in self.exposures if self.fields.get(e) == field}
+            found.append(Slice(name=field, blocks=tuple(sorted(inside)), classes=classes))
+        for index in classes if len(classes) > 1 else ():
+            found.append(Slice(name=f"class {index}", blocks=every, classes=(index,)))
+        return tuple(found)
+
+    def within(self, part: Slice) -> list[int]:
+        """The exposures of a slice, by index."""
+        return [e for e, name in enumerate(self.exposures) if self.block[name] in part.blocks]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Scored:
-    """What one posterior said about the dataset.
+class Extreme:
+    """The item that a row does best or worst on, by its mean NLL.
 
     Attributes:
-        guide: The name of the guide.
-        temperature: Effective temperature: the final weight of the KL.
-        provenance: Where the posterior comes from, JSON-able.
-        logit: Logit of the mean probability of each item's valid pixels, float32.
-        mutual_information: The same for the mutual information [nat].
-        log_likelihood: (S, E) [nat], per draw and exposure.
-        positive_fraction: (S, E) of labels replicated from each draw.
-        draws: Draws of the chosen sites, each (S, *shape).
+        nll: Mean over its valid pixels [nat].
+        frame: The item as scored.
+        image: (C_in, H, W) network input.
     """
 
-    guide: str
-    temperature: float
-    provenance: Mapping[str, Any]
-    logit: tuple[Array, ...]
-    mutual_information: tuple[Array, ...]
-    log_likelihood: Array
-    positive_fraction: Array
-    draws: Mapping[str, Array]
+    nll: float
+    frame: ScoredFrame
+    image: Array
 
-    def pixels(self, observed: Observed, *, field: str | None = None) -> Pixels:
-        """The pixels of one field, or of all exposures."""
-        chosen = [
-            i
-            for i, exposure in enumerate(observed.items)
-            if field is None or observed.fields.get(exposure) == field
-        ]
-        return Pixels(
-            logit=np.concatenate([self.logit[i] for i in chosen]),
-            target=np.concatenate([observed.target[i] for i in chosen]),
-            mutual_information=np.concatenate([self.mutual_information[i] for i in chosen]),
-            num_exposures=len({observed.items[i] for i in chosen}),
-        )
+    @property
+    def key(self) -> tuple[float, str]:
+        """By which extremes compare: equal scores by name, so that no order matters."""
+        return self.nll, self.frame.exposure
+
+
+class Tally:
+    """The sums of one row.
+
+    Attributes:
+        row: Whose.
+        sums: (exposure) -> `SUMS` of it.
+        log_likelihood: (S, E) [nat], per draw and exposure; empty without draws.
+        positive_fraction: (S, E) of labels replicated from each draw; empty likewise.
+        draws: Draws of the chosen sites, each (S, *shape).
+        best: The item done best.
+        worst: The item done worst.
+    """
+
+    def __init__(self, row: Row, observed: Observed, statistics: Sequence[Statistic]) -> None:
+        self.row, self.observed, self.statistics = row, observed, tuple(statistics)
+        self.sums: dict[str, Array] = {}
+        self.draws: Mapping[str, Array] = {}
+        self.best: Extreme | None = None
+        self.worst: Extreme | None = None
+        self._blocks: dict[tuple[int, int, int], csr_array] = {}  # statistic, block, class
+        self._shapes: dict[int, tuple[int, ...]] = {}
+        self._likelihoods: dict[str, Array] = {}  # exposure -> (S,)
+        self._replicated: dict[str, Array] = {}
+
+    def add(self, frame: ScoredFrame, image: Array) -> None:
+        """Add one item."""
+        block, count = self.observed.block[frame.exposure], len(frame.target)
+        for index in range(count):
+            part = frame if count == 1 else frame.only(index)
+            for number, statistic in enumerate(self.statistics):
+                value = np.asarray(statistic.of(part))
+                shape = self._shapes.setdefault(number, value.shape)
+                if shape != value.shape:
+                    raise ValueError(f"a statistic had shape {shape} and now {value.shape}")
+                key = (number, block, index)
+                row = csr_array(value.reshape(1, -1).astype(np.float64))
+                self._blocks[key] = self._blocks[key] + row if key in self._blocks else row
+        sums = SUMS.of(frame)
+        self.sums[frame.exposure] = self.sums.get(frame.exposure, 0.0) + sums
+        self._keep_extremes(frame, image, SUMS.view(sums))
+
+    def add_draws(self, exposure: str, log_likelihood: Array, positives: Array) -> None:
+        """Add what each draw says of one item."""
+        for total, values in (
+            (self._likelihoods, log_likelihood),
+            (self._replicated, positives),
+        ):
+            total[exposure] = total.get(exposure, 0) + values
+
+    def statistic(self, number: int, part: Slice) -> tuple[csr_array, tuple[int, ...]]:
+        """A statistic of the blocks of a slice, a flat row each, and its shape."""
+        from scipy.sparse import vstack
+
+        rows = []
+        for block in part.blocks:
+            of_classes = [self._blocks[number, block, index] for index in part.classes]
+            rows.append(sum(of_classes[1:], start=of_classes[0]))
+        return vstack(rows, format="csr"), self._shapes[number]
+
+    def total(self, statistic: Statistic, part: Slice) -> Any:
+        """The view of a statistic summed over a slice."""
+        rows, shape = self.statistic(self.statistics.index(statistic), part)
+        return statistic.view(np.asarray(rows.sum(axis=0)).reshape(shape))
+
+    def counts(self, part: Slice) -> Counts:
+        """Pixels of a slice by logit and label."""
+        counts: Counts = self.total(LOGITS, part)
+        return counts
+
+    def of_exposure(self, exposure: str) -> Sums:
+        """Sums over one exposure."""
+        sums: Sums = SUMS.view(self.sums[exposure])
+        return sums
+
+    @property
+    def num_draws(self) -> int:
+        """Draws behind the row; 0 for what does not draw."""
+        return len(next(iter(self._likelihoods.values()), ()))
+
+    @property
+    def log_likelihood(self) -> Array:
+        """(S, E) log-likelihood of the exposures' valid labels under each draw [nat]."""
+        return self._by_exposure(self._likelihoods)
+
+    @property
+    def positive_fraction(self) -> Array:
+        """(S, E) fraction of positives in labels replicated from each draw."""
+        return fraction(self._by_exposure(self._replicated), self.observed.pixels.sum(axis=1))
+
+    def _by_exposure(self, values: Mapping[str, Array]) -> Array:
+        if not values:
+            return np.empty((0, len(self.observed.exposures)))
+        return np.stack([values[exposure] for exposure in self.observed.exposures], axis=1)
+
+    def _keep_extremes(self, frame: ScoredFrame, image: Array, sums: Sums) -> None:
+        if not sums.pixels:
+            return
+        new = Extreme(nll=sums.neg_log_likelihood / sums.pixels, frame=frame, image=image)
+        if self.best is None or new.key < self.best.key:
+            self.best = new
+        if self.worst is None or new.key > self.worst.key:
+            self.worst = new
+
+
+def file_stem(name: str) -> str:
+    """A row's name as part of a file's."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "row"
 
 
 def fraction(part: Array, whole: Array) -> Array:
     """Part / whole, NaN where the whole is 0."""
+    part, whole = np.broadcast_arrays(np.asarray(part, np.float64), whole)
     return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole > 0)

@@ -1,99 +1,71 @@
-"""From posteriors and a dataset to a report: table, figures, ArviZ data, manifest."""
+"""A comparison of predictors on the same pixels: its tables, figures, ArviZ data and manifest."""
 
 from __future__ import annotations
 
-import json
 import os
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from bayescr._files import atomic_path
-from bayescr.errors import BayescrError
-from bayescr.evaluation.arviz_export import to_arviz, write_arviz
-from bayescr.evaluation.calibration import reliability_curve
-from bayescr.evaluation.figures import plot_reliability, plot_risk_coverage
-from bayescr.evaluation.manifest import make_manifest
-from bayescr.evaluation.records import Observed, Pixels, Scored
-from bayescr.evaluation.scores import base_rate
-from bayescr.evaluation.streaming import DatasetLike, PosteriorLike, stream
-from bayescr.evaluation.table import BASE_RATE, label, make_table, to_markdown
+from bayescr.evaluation import _markdown
+from bayescr.evaluation.arviz_export import to_arviz
+from bayescr.evaluation.counts import Counts
+from bayescr.evaluation.loo import loo_table
+from bayescr.evaluation.metrics import ErrorCurve, Metric, ReliabilityCurve, RocCurve
+from bayescr.evaluation.metrics.selective import RiskCoverageCurve
+from bayescr.evaluation.predictors import is_posterior
+from bayescr.evaluation.records import ALL_FIELDS, Extreme, Observed, Tally
+from bayescr.evaluation.tables import temperature
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Report", "evaluate"]
-
-
-def evaluate(
-    posteriors: Mapping[str, PosteriorLike],
-    dataset: DatasetLike,
-    *,
-    num_samples: int = 16,
-    seed: int = 0,
-    sites: Sequence[str] | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Report:
-    """Compare posteriors on the same pixels of a dataset.
-
-    Items are predicted one at a time and draws are summed as they come. Every valid pixel enters
-    every metric, exactly; patches of one exposure add up in the log-likelihood of that exposure.
-
-    Args:
-        posteriors: What to call it in the report -> the posterior.
-        dataset: Held-out exposures, with the scaling the posteriors were trained with.
-        num_samples: Posterior draws behind each prediction.
-        seed: Of the draws: the same weights serve every exposure.
-        sites: Sites whose draws go into the ArviZ data; default: those whose name starts with
-            "head", or else the smallest one.
-        progress: Called with (items done, items in all) after every item.
-
-    Returns:
-        The report; ``report.table`` has a row for the base rate and one for each posterior, of all
-        exposures together and, where the dataset names at least two, of each field.
-
-    Raises:
-        BayescrError: If there is nothing to evaluate, a name is taken, scalings or classes do not
-            match, a site is unknown or a posterior gives NaN.
-    """
-    _check(posteriors, dataset, num_samples=num_samples)
-    observed, scored = stream(
-        posteriors, dataset, num_samples=num_samples, seed=seed, sites=sites, progress=progress
-    )
-    settings = {
-        "num_samples": num_samples,
-        "seed": seed,
-        "sites": None if sites is None else list(sites),
-    }
-    return Report(
-        table=make_table(observed, scored),
-        observed=observed,
-        scored=scored,
-        manifest=make_manifest(observed, scored, settings=settings, scaling=dataset.scaling),
-    )
+__all__ = ["Report", "make_loo", "posteriors"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Report:
-    """A comparison of posteriors; print it, look at its figures, save it.
+    """A comparison; print it, look at its figures, save it.
 
     Attributes:
         table: One row per predictor and field; columns ``predictor``, ``field``, the metrics,
-            ``temperature``, ``exposures``, ``pixels``. Field "all" is all exposures together.
+            ``temperature``, ``exposures``, ``pixels``, ``seeds``. Field "all" is all exposures
+            together; of several classes each has a field "class k", too.
+        intervals: Every number of ``table`` with its interval: ``predictor``, ``field``,
+            ``metric``, ``better``, ``value``, ``low``, ``high``.
+        differences: Every row against the reference, paired: ``field``, ``metric``, ``better``,
+            ``predictor``, ``reference``, ``difference``, ``low``, ``high``, ``verdict``.
+        hits: Recall and purity of whole cosmic rays by size and by peak signal-to-noise.
+        loo: ``az.compare`` of the posteriors with what it takes to judge it, see `loo_table`.
+        shift: How well mean uncertainty tells frames of another kind; empty without such.
+        notes: What the tables amount to, in sentences.
+        metrics: The columns.
+        reference: The row that others are compared with.
+        level: Of the intervals.
         observed: The truth behind the table.
-        scored: What each posterior said about every valid pixel, exposure and draw.
-        manifest: Settings, data summary and hash, provenance, package versions, hardware.
+        rows: Name -> what each predictor of that name said, summed.
+        manifest: Settings, data and their hashes, provenance, versions.
+        hardware: The machine and the time it took.
     """
 
     table: pd.DataFrame
+    intervals: pd.DataFrame
+    differences: pd.DataFrame
+    hits: pd.DataFrame
+    loo: pd.DataFrame
+    shift: pd.DataFrame
+    notes: Sequence[str]
+    metrics: Sequence[Metric]
+    reference: str
+    level: float
     observed: Observed
-    scored: Mapping[str, Scored]
+    rows: Mapping[str, Sequence[Tally]]
     manifest: Mapping[str, Any]
+    hardware: Mapping[str, Any]
 
     @cached_property
     def arviz(self) -> dict[str, Any]:
@@ -101,111 +73,157 @@ class Report:
 
         The draws are variational: R-hat has no meaning here.
         """
-        return {name: to_arviz(name, self.observed, one) for name, one in self.scored.items()}
+        return {name: to_arviz(name, tally) for name, tally in posteriors(self.rows).items()}
+
+    @cached_property
+    def labels(self) -> dict[str, str]:
+        """Predictor -> its name as printed, with its temperature should that not be 1."""
+        return {
+            name: _markdown.label(name, temperature(members[0]))
+            for name, members in self.rows.items()
+        }
+
+    @cached_property
+    def counts(self) -> dict[str, Counts]:
+        """Printed name -> pixels of all exposures by logit and label; the first of several seeds.
+
+        The base rate is left out: it has no curve.
+        """
+        part = self.observed.slices[0]
+        return {
+            self.labels[name]: members[0].counts(part)
+            for name, members in self.rows.items()
+            if members[0].row.is_curve
+        }
+
+    @property
+    def base_rate(self) -> float:
+        """Fraction of positive pixels, of all classes together."""
+        return float(self.observed.positive.sum() / max(int(self.observed.pixels.sum()), 1))
 
     def risk_coverage_figure(self) -> Figure:
-        """Selective risk against coverage on all exposures, one line per posterior."""
-        pixels = self._pixels()
-        curves = {name: one.risk_coverage for name, one in pixels.items()}
-        return plot_risk_coverage(curves, base_rate=self._base_rate(pixels))
+        """Selective risk against coverage on all exposures, one line per predictor."""
+        from bayescr.evaluation.figures import plot_risk_coverage
+
+        curves = {n: RiskCoverageCurve.of_counts(c.errors()) for n, c in self.counts.items()}
+        return plot_risk_coverage(curves, base_rate=self.base_rate)
 
     def reliability_figure(self) -> Figure:
-        """Observed frequency against probability on all exposures, one line per posterior."""
-        pixels = self._pixels()
-        curves = {
-            name: reliability_curve(one.logit, one.target)
-            for name, one in pixels.items()
-            if one.target.size
-        }
-        return plot_reliability(curves, base_rate=self._base_rate(pixels))
+        """Observed frequency against probability on all exposures, one line per predictor."""
+        from bayescr.evaluation.figures import plot_reliability
 
-    def to_markdown(self) -> str:
-        """The table as Markdown: a block per field, metrics down, predictors across."""
-        temperatures = {name: one.temperature for name, one in self.scored.items()}
-        return to_markdown(self.table, temperatures=temperatures)
+        curves = {n: ReliabilityCurve.of_counts(c) for n, c in self._probabilities.items()}
+        return plot_reliability(curves, base_rate=self.base_rate)
 
-    def save(self, directory: str | os.PathLike[str]) -> None:
+    def roc_figure(self) -> Figure:
+        """Receiver operating characteristics on all exposures, one line per predictor."""
+        from bayescr.evaluation.figures import plot_roc
+
+        return plot_roc({name: RocCurve.of_counts(one) for name, one in self.counts.items()})
+
+    def precision_recall_figure(self) -> Figure:
+        """Precision against recall on all exposures, one line per predictor."""
+        from bayescr.evaluation.figures import plot_precision_recall
+
+        curves = {name: RocCurve.of_counts(one) for name, one in self.counts.items()}
+        return plot_precision_recall(curves, base_rate=self.base_rate)
+
+    def error_against_entropy_figure(self) -> Figure:
+        """Fraction of wrong pixels against the entropy of their forecast."""
+        from bayescr.evaluation.figures import plot_error_against_entropy
+
+        curves = {name: ErrorCurve.of_counts(one) for name, one in self._probabilities.items()}
+        return plot_error_against_entropy(curves)
+
+    def exposure_figure(self, name: str, *, which: str = "worst") -> Figure:
+        """Image, probability, entropy and mutual information of an exposure.
+
+        Args:
+            name: Of a row.
+            which: ``"best"`` or ``"worst"`` by the mean NLL of its pixels.
+        """
+        from bayescr.evaluation.figures import plot_exposure
+
+        extreme: Extreme = getattr(self.rows[name][0], which)
+        frame = extreme.frame
+        loudest = int(np.argmax(frame.target.sum(axis=(1, 2))))  # of several classes, one
+        return plot_exposure(
+            extreme.image[0] if frame.significance is None else frame.significance,
+            frame.target[loudest],
+            frame.valid[loudest],
+            frame.logit[loudest],
+            frame.mutual_information[loudest],
+            title=f"{self.labels[name]}, {which} exposure: {frame.exposure}",
+            unit="network input" if frame.significance is None else "noise of the sky",
+        )
+
+    def to_markdown(self, *, field: str | None = None) -> str:
+        """Notes and the table: a block per field, metrics down, predictors across.
+
+        Args:
+            field: Only this one, such as "all"; default: every field.
+        """
+        notes = "\n".join(f"- {_markdown.escape(note)}" for note in self.notes)
+        shown = self.table if field is None else self.table[self.table["field"] == field]
+        table = _markdown.blocks(shown, self.differences, self.metrics, labels=self.labels)
+        legend = (
+            f"Compared with {_markdown.escape(self.reference)}, the same exposures resampled for "
+            f"both: ▲ better, ▼ worse, ≈ not distinguishable at {self.level:.0%}; no mark where "
+            "the exposures cannot tell. Intervals: `tables/intervals.md`.\n"
+        )
+        return f"{notes}\n\n{table}\n{legend}"
+
+    def save(self, directory: str | os.PathLike[str], *, figures: bool = True) -> None:
         """Write the report into a folder, which is made when missing.
 
-        ``report.csv`` and ``report.md`` (the same bytes from the same evaluation),
-        ``risk_coverage.png``, ``reliability.png``, ``arviz/<name>.nc`` and, last,
-        ``manifest.json``. Each file appears complete or not at all.
+        ``report.md``, ``report.html``, ``report.csv``; every table in ``tables/`` as CSV, Parquet,
+        Markdown and LaTeX; every figure in ``figures/`` as PNG and PDF; ``arviz/<name>.nc``;
+        ``hardware.json`` with the machine and the time; and, last, ``manifest.json``. All but the
+        hardware are the same bytes from the same evaluation, ArviZ's files but for what HDF5 adds.
+        Each file appears complete or not at all.
+
+        Args:
+            directory: The folder.
+            figures: Whether to draw: without, ``figures/`` is left out and the page has none.
 
         Raises:
             BayescrError: If the folder cannot be written to.
         """
-        folder = Path(directory)
-        _write_text(folder / "report.csv", self.table.to_csv(index=False, lineterminator="\n"))
-        _write_text(folder / "report.md", self.to_markdown())
-        figures = {
-            "risk_coverage.png": self.risk_coverage_figure(),
-            "reliability.png": self.reliability_figure(),
-        }
-        for file, figure in figures.items():
-            with atomic_path(folder / file) as temporary:
-                figure.savefig(temporary)
-        for name, tree in self.arviz.items():
-            with atomic_path(folder / "arviz" / f"{_file_stem(name)}.nc") as temporary:
-                write_arviz(tree, temporary)
-        manifest = json.dumps(self.manifest, indent=2, ensure_ascii=False)
-        _write_text(folder / "manifest.json", manifest + "\n")
+        from bayescr.evaluation._saving import save
+
+        save(self, directory, figures=figures)
 
     def __str__(self) -> str:
-        return self.to_markdown()
+        return self.to_markdown(field=ALL_FIELDS)
 
     def __repr__(self) -> str:
-        return f"Report({', '.join(self.scored)}; {len(self.observed.exposures)} exposures)"
+        return f"Report({', '.join(self.rows)}; {len(self.observed.exposures)} exposures)"
 
     def _repr_html_(self) -> str:
         return self.table.to_html(index=False, float_format="{:.4g}".format, na_rep="–")
 
-    def _pixels(self) -> dict[str, Pixels]:
-        """The pixels of all exposures by printed name."""
-        return {
-            label(name, one.temperature): one.pixels(self.observed)
-            for name, one in self.scored.items()
-        }
-
-    @staticmethod
-    def _base_rate(pixels: Mapping[str, Pixels]) -> float:
-        return base_rate(next(iter(pixels.values())).target)
+    @property
+    def _probabilities(self) -> dict[str, Counts]:
+        """Those of `counts` that may be taken at their word."""
+        trusted = {self.labels[n] for n, m in self.rows.items() if m[0].row.is_probability}
+        return {name: one for name, one in self.counts.items() if name in trusted and one.size}
 
 
-def _check(
-    posteriors: Mapping[str, PosteriorLike], dataset: DatasetLike, *, num_samples: int
-) -> None:
-    if not posteriors:
-        raise BayescrError("no posterior to evaluate: expected a mapping {name: posterior}")
-    if len(dataset) == 0:
-        raise BayescrError("the dataset is empty: there is nothing to evaluate on")
-    if num_samples < 1:
-        raise BayescrError(f"num_samples is {num_samples}: expected at least 1 (16 is customary)")
-    stems: dict[str, str] = {}
-    for name, posterior in posteriors.items():
-        if name == BASE_RATE:
-            raise BayescrError(f"a posterior is named '{name}': that row is always in the table")
-        other = stems.setdefault(_file_stem(name).lower(), name)  # some disks ignore case
-        if other != name:
-            raise BayescrError(
-                f"names '{other}' and '{name}' would share the file '{_file_stem(name)}.nc': "
-                "rename one"
-            )
-        if posterior.scaling != dataset.scaling:
-            raise BayescrError(
-                f"posterior '{name}' was trained with {posterior.scaling} but the dataset has "
-                f"{dataset.scaling}: build the dataset with scaling=posterior.scaling"
-            )
-        if posterior.num_classes != dataset.num_classes:
-            raise BayescrError(
-                f"posterior '{name}' has {posterior.num_classes} classes but the dataset has "
-                f"{dataset.num_classes}: evaluate it on labels of the same classes"
-            )
+def posteriors(rows: Mapping[str, Sequence[Tally]]) -> dict[str, Tally]:
+    """Name -> tally of every posterior with draws; of several seeds each by number."""
+    found = {}
+    for name, members in rows.items():
+        for tally in members:
+            if is_posterior(tally.row.predictor) and tally.num_draws:
+                number = f" #{tally.row.member + 1}" if len(members) > 1 else ""
+                found[name + number] = tally
+    return found
 
 
-def _file_stem(name: str) -> str:
-    return re.sub(r"[^\w.+-]+", "-", name).strip(".-") or "posterior"
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(text.encode())
+def make_loo(rows: Mapping[str, Sequence[Tally]]) -> pd.DataFrame:
+    """The table of leave-one-exposure-out."""
+    tallies = posteriors(rows)
+    return loo_table(
+        {name: to_arviz(name, tally) for name, tally in tallies.items()},
+        {name: tally.log_likelihood for name, tally in tallies.items()},
+    )

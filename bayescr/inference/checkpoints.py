@@ -12,6 +12,7 @@ import copy
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,14 @@ def _describe(thing: Any, family: Mapping[str, Any]) -> dict[str, Any]:
     name = guide_name(thing)
     if _AUTOGUIDES.get(name) is getattr(thing, "func", thing) and _is_json(arguments):
         return {"name": f"autoguide:{name}", **arguments}
-    return {"name": None, "repr": repr(thing)}
+    return {"name": None, "repr": _said(thing)}
+
+
+def _said(thing: Any) -> str:
+    """The repr of a thing, without the address in memory that a function's has."""
+    if hasattr(thing, "__qualname__"):
+        return f"{thing.__module__}.{thing.__qualname__}"
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(thing))
 
 
 def _is_json(value: Any) -> bool:

@@ -79,6 +79,12 @@ class Posterior:
         _, target = example_batch(self.model, self.in_channels)
         return target.shape[1]
 
+    @functools.cached_property
+    def is_deterministic(self) -> bool:
+        """Whether all draws are the same: the guide is a point mass, as `guides.MAP` is."""
+        with seeded(0, device=self.device):
+            return draw_latents(self.guide)[1]
+
     def __repr__(self) -> str:
         """Guide, size and temperature in a line."""
         weights = sum(weight.numel() for weight in self.model.random_weights.values())
@@ -221,7 +227,7 @@ class Posterior:
         """
         asked = choose(num_samples, tolerance, draws)
         # A point mass draws the same weights again and again: once is enough.
-        estimator = Fixed(1) if draws is None and self._is_point else asked
+        estimator = Fixed(1) if draws is None and self.is_deterministic else asked
         if device is not None:
             self.to(device)
         scaled = self.scaling.on(frame)
@@ -308,11 +314,6 @@ class Posterior:
         if not isinstance(stride, int):  # where tiles may begin is unknown
             return None, 1
         return halo(net, in_channels=self.in_channels, stride=stride), stride
-
-    @functools.cached_property
-    def _is_point(self) -> bool:
-        with seeded(0, device=self.device):
-            return draw_latents(self.guide)[1]
 
     def _network(self, precision: str) -> DrawnNetwork:
         dtype = compute_dtype(precision, self.device)

@@ -102,7 +102,9 @@ def test_a_bad_frame_among_the_data(fails, tmp_path, exposure, posterior, make, 
     data = tmp_path / "data"
     data.mkdir()
     (data / "a.fits").write_bytes(exposure.read_bytes())
-    make(data)
+    path = make(data)
+    if make is all_nan:  # nothing else is wrong with it
+        fits.append(path, np.zeros((16, 16), np.uint8), fits.Header({"EXTNAME": "CRMASK"}))
     options = ("--model", posterior) if command == "evaluate" else ()
     fails(command, "--data", data, *options, "-o", tmp_path / "out", says=FRAMES[make])
 
@@ -361,11 +363,23 @@ def test_simulate_names_and_numbers(fails, tmp_path, option, value, says):
     fails("simulate", "--field", "gc", "-o", tmp_path / "out", option, value, says=says)
 
 
-def test_evaluate_two_models_of_one_name(fails, tmp_path, frames, posterior):
+def test_evaluate_two_models_of_almost_one_name(fails, tmp_path, frames, posterior):
     models = ("--model", f"a={posterior}", "--model", f"A={posterior}")
-    fails(
-        "evaluate", "--data", frames, *models, "-o", tmp_path / "out", says="two models are named"
-    )
+    says = "rows 'a' and 'A' differ in case alone"
+    fails("evaluate", "--data", frames, *models, "-o", tmp_path / "out", says=says)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "says"),
+    [
+        ("--classical", "astroscrapy", "did you mean 'astroscrappy'"),
+        ("--validation", "nowhere", "nowhere"),
+        ("--shifted", "nowhere", "nowhere"),
+    ],
+)
+def test_evaluate_options(fails, tmp_path, frames, posterior, option, value, says):
+    arguments = ("--data", frames, "--model", posterior, "-o", tmp_path / "out")
+    fails("evaluate", *arguments, option, value, says=says)
 
 
 def test_unknown_option_is_status_2(bayescr):

@@ -17,7 +17,7 @@ from bayescr.data import PatchDataset, read_frame
 from bayescr.inference import Posterior, fit
 from bayescr.models import UNet
 
-COMMANDS = ("demo", "simulate", "train", "predict", "evaluate", "info")
+COMMANDS = ("demo", "simulate", "train", "predict", "evaluate", "compare", "info")
 MAPS = ("PROB", "ENTROPY", "MUTUAL_INFORMATION", "CRMASK")
 
 
@@ -330,7 +330,8 @@ def test_predict_over_its_own_prediction(bayescr, exposure, posterior, tmp_path)
 def test_evaluate_prints_and_saves(bayescr, frames, posterior, tmp_path):
     out = tmp_path / "report"
     models = ("--model", posterior, "--model", f"again={posterior}", "--model", posterior)
-    result = bayescr("evaluate", "--data", frames, *models, "-o", out, "--samples", 2)
+    quick = ("--samples", 2, "--bootstrap", 2)
+    result = bayescr("evaluate", "--data", frames, *models, "-o", out, *quick)
     assert result.exit_code == 0, result.output
     table = pd.read_csv(out / "report.csv")
     assert list(table["predictor"]) == ["base rate", "mean-field", "again", "mean-field-2"]
@@ -340,12 +341,17 @@ def test_evaluate_prints_and_saves(bayescr, frames, posterior, tmp_path):
     assert json.loads((out / "manifest.json").read_text())["settings"]["num_samples"] == 2
 
 
-def test_evaluate_names_given_are_not_taken_by_others(bayescr, frames, posterior, tmp_path):
-    models = ("--model", posterior, "--model", f"mean-field={posterior}")
-    result = bayescr("evaluate", "--data", frames, *models, "-o", tmp_path, "--samples", 1)
+def test_evaluate_names_given_are_not_taken_by_others(
+    bayescr, frames, posterior, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bayescr.evaluation._saving.figures_of", lambda report: {})
+    models = ("--model", posterior, *("--model", f"mean-field={posterior}") * 2)
+    quick = ("--samples", 1, "--bootstrap", 0)
+    result = bayescr("evaluate", "--data", frames, *models, "-o", tmp_path, *quick)
     assert result.exit_code == 0, result.output
     table = pd.read_csv(tmp_path / "report.csv")
     assert list(table["predictor"]) == ["base rate", "mean-field-2", "mean-field"]
+    assert list(table["seeds"]) == [1, 1, 2]  # given twice: two seeds of one arm
 
 
 # info and demo

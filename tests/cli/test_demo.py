@@ -15,8 +15,9 @@ from bayescr.errors import BayescrError
 from bayescr.inference import Posterior
 
 TINY = DemoSettings(
-    size=64, train=2, validation=1, test=1, width=2, map_epochs=1, guide_epochs=1, num_samples=2
-)
+    size=64, train=2, validation=1, test=1, width=2, map_epochs=1, guide_epochs=1, num_samples=2,
+    num_bootstrap=5,
+)  # fmt: skip
 GUIDES = ["MAP", "mean-field", "low-rank", "MC-dropout"]
 
 
@@ -29,20 +30,22 @@ def output(tmp_path_factory):
 
 def test_what_it_leaves_behind(output):
     table = pd.read_csv(output / "report" / "report.csv")
-    assert set(table["predictor"]) == {"base rate", *GUIDES}
-    assert len(table) == 5 * 4  # all fields together, and each of three
+    assert set(table["predictor"]) == {"base rate", "MAP, temperature-scaled", *GUIDES}
+    assert len(table) == 6 * 4  # all fields together, and each of three
     assert Posterior.load(output / "mean-field").name == "mean-field"
     with fits.open(output / "predicted.fits") as hdus:
         names = [hdu.name for hdu in hdus[1:]]
     assert names == ["SCI", "DQ", "CRMASK_INPUT", "PROB", "ENTROPY", "MUTUAL_INFORMATION", "CRMASK"]
-    for picture in ("predicted.png", "report/reliability.png", "report/risk_coverage.png"):
+    for picture in ("predicted.png", "report/figures/reliability.png"):
         assert (output / picture).read_bytes().startswith(b"\x89PNG")
+    assert "<h1>" in (output / "report" / "report.html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(output, tmp_path):
     run_demo(tmp_path, settings=TINY, show_progress=False)
-    for name in ("report/report.csv", "report/report.md", "mean-field/posterior.safetensors",
-                 "predicted.fits"):  # fmt: skip
+    for name in ("report/report.csv", "report/report.md", "report/report.html",
+                 "mean-field/posterior.safetensors", "predicted.fits"):  # fmt: skip
         assert (tmp_path / name).read_bytes() == (output / name).read_bytes(), name
 
 

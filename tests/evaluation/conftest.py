@@ -60,6 +60,10 @@ class FakePosterior:
     scaling: FakeScaling = field(default_factory=FakeScaling)
     provenance: dict = field(default_factory=lambda: {"seed": 0})
 
+    @property
+    def is_deterministic(self):
+        return self.spread == 0.0
+
     def logits(self, image, *, num_samples=16, seed=0):
         for offset in self.draw(num_samples, seed=seed)["head.bias"]:
             yield (self.slope * image + offset).float()
@@ -98,4 +102,4 @@ def posteriors():
 
 @pytest.fixture(scope="session")
 def report(posteriors, dataset):
-    return evaluate(posteriors, dataset, num_samples=5, seed=3)
+    return evaluate(posteriors, dataset, num_samples=5, seed=3, num_bootstrap=20)

@@ -22,7 +22,7 @@ def az():
 
 def test_groups_carry_draws_replicas_truth_and_log_likelihood(report, posteriors, dataset):
     tree = report.arviz["mean-field"]
-    scored = report.scored["mean-field"]
+    (scored,) = report.rows["mean-field"]
     draws = posteriors["mean-field"].draw(5, seed=3)
     assert set(tree["posterior"].data_vars) == {"head.weight", "head.bias"}
     np.testing.assert_array_equal(tree["posterior"]["head.bias"][0], draws["head.bias"])
@@ -71,8 +71,10 @@ def test_netcdf_round_trip(report, tmp_path):
 
 def test_sites_are_the_callers_or_else_the_smallest(fakes, dataset):
     posterior = fakes[1]()
-    chosen = evaluate({"x": posterior}, dataset, num_samples=2, sites=["down1.conv1.weight"])
-    assert list(chosen.scored["x"].draws) == ["down1.conv1.weight"]
+    chosen = evaluate(
+        {"x": posterior}, dataset, num_samples=2, num_bootstrap=0, sites=["down1.conv1.weight"]
+    )
+    assert list(chosen.rows["x"][0].draws) == ["down1.conv1.weight"]
     draws = {"big": (3, 3), "small": (2,), "middle": (4,)}
 
     def draw(num_samples, *, seed=0, sites=None):
@@ -83,15 +85,15 @@ def test_sites_are_the_callers_or_else_the_smallest(fakes, dataset):
     headless = fakes[1]()
     logits = posterior.logits
     headless.draw, headless.logits = draw, logits
-    default = evaluate({"x": headless}, dataset, num_samples=2)
-    assert list(default.scored["x"].draws) == ["small"]
+    default = evaluate({"x": headless}, dataset, num_samples=2, num_bootstrap=0)
+    assert list(default.rows["x"][0].draws) == ["small"]
 
 
 def test_a_posterior_without_random_sites_has_no_posterior_group(fakes, dataset):
     posterior = fakes[1]()
     posterior.logits = fakes[1]().logits
     posterior.draw = lambda num_samples, *, seed=0, sites=None: {}
-    tree = evaluate({"x": posterior}, dataset, num_samples=2).arviz["x"]
+    tree = evaluate({"x": posterior}, dataset, num_samples=2, num_bootstrap=0).arviz["x"]
     assert not hasattr(tree, "posterior")
     assert tree["log_likelihood"]["pixels"].shape == (1, 2, 3)
 
@@ -107,7 +109,7 @@ def test_arviz_1_gets_one_mapping_of_groups(report, monkeypatch):
     monkeypatch.setitem(
         sys.modules, "arviz", SimpleNamespace(__version__="1.0.0", from_dict=from_dict)
     )
-    to_arviz("mean-field", report.observed, report.scored["mean-field"])
+    to_arviz("mean-field", report.rows["mean-field"][0])
     ((data, coords, dims, attrs),) = calls
     assert list(data) == ["posterior", "posterior_predictive", "log_likelihood", "observed_data"]
     assert data["log_likelihood"]["pixels"].shape == (1, 5, 3)

@@ -104,6 +104,16 @@ def test_same_seed_same_file(small_model, datasets, guide_factory, tmp_path):
     assert maps[0] == maps[1] != maps[2]
 
 
+def test_a_users_own_part_is_described_without_its_address(datasets, tmp_path):
+    """The same declaration in another process gives the same file."""
+    model = BayesianSegmenter(UNet(width=1), _laplace)
+    file = quick(model, guides.MAP(), datasets[0]).save(tmp_path)
+    with safe_open(file, framework="pt") as opened:
+        described = json.loads(opened.metadata()["bayescr"])
+    assert described["prior"]["repr"].endswith("_laplace")
+    assert " at 0x" not in json.dumps(described)
+
+
 def test_names_of_files(fitted, tmp_path):
     posterior = fitted("map")
     assert posterior.save(tmp_path / "a" / "b.safetensors") == tmp_path / "a" / "b.safetensors"

@@ -131,7 +131,7 @@ def _count_passes(monkeypatch):
 def test_a_point_mass_needs_one_pass_and_gives_the_maps_of_many(fitted, frame, name, monkeypatch):
     posterior = fitted(name)
     draws = posterior.draw(6)
-    assert posterior._is_point
+    assert posterior.is_deterministic
     passes = _count_passes(monkeypatch)
     short = posterior.predict(frame, num_samples=6, precision="float32")
     assert len(passes) == 1

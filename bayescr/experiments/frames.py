@@ -1,0 +1,155 @@
+"""The exposures of an experiment: the user's folders, or frames simulated once and kept.
+
+A simulated part is a folder ``frames/<part>-<hash>`` whose name tells its settings and the
+simulator's code apart from others, and in which ``frames.json``, written last, lists the files.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from bayescr._code import source_sha256
+from bayescr._files import atomic_path
+from bayescr._progress import track
+from bayescr.data import PatchDataset, Scaling
+from bayescr.errors import BayescrError
+from bayescr.experiments import _fingerprint as fingerprint
+from bayescr.experiments.config import Data, Simulated
+from bayescr.simulation import simulate
+
+__all__ = ["PARTS", "Part", "find_parts"]
+
+PARTS = ("train", "validation", "test", "shifted")
+_SUFFIXES = (".fits", ".fits.gz", ".fits.fz")
+_LIST = "frames.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Train, validation, test or shifted exposures.
+
+    Attributes:
+        name: Which of them.
+        folder: Where they are.
+        series: What to simulate, arguments of `bayescr.simulation.simulate`; empty where the
+            folder is the user's.
+    """
+
+    name: str
+    folder: Path
+    series: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def is_there(self) -> bool:
+        """Whether nothing is left to simulate."""
+        return not self.series or (self.folder / _LIST).is_file()
+
+    def make(self, *, show: bool) -> None:
+        """Simulate what is missing; what an interrupted run left is made again."""
+        if self.is_there:
+            return
+        shutil.rmtree(self.folder, ignore_errors=True)
+        total = sum(series["frames"] for series in self.series)
+        with track(f"simulate {self.name}", total, show=show) as advance:
+            for series in self.series:
+                simulate(self.folder, **series, overwrite=True, progress=lambda done: advance(1))
+        with atomic_path(self.folder / _LIST) as temporary:
+            temporary.write_text(fingerprint.to_json(self._hashes()))
+
+    def hashes(self) -> dict[str, str]:
+        """File -> SHA-256.
+
+        Raises:
+            BayescrError: If simulated files are not those that were simulated.
+        """
+        now = self._hashes()
+        if self.series:
+            before = json.loads((self.folder / _LIST).read_text())
+            changed = fingerprint.differences(before, now)
+            if changed:
+                raise BayescrError(
+                    f"simulated frames in '{self.folder}' are not as they were made: "
+                    f"{'; '.join(changed)}; delete the folder to have them made again"
+                )
+        return now
+
+    def dataset(self, *, patch: int | None, scaling: Scaling) -> PatchDataset:
+        """The exposures as patches, or whole."""
+        return PatchDataset.from_directory(self.folder, patch=patch, scaling=scaling)
+
+    def files(self) -> list[Path]:
+        """The FITS files.
+
+        Raises:
+            BayescrError: If there are none.
+        """
+        if not self.folder.is_dir():
+            raise BayescrError(f"no {self.name} data: '{self.folder}' is not a folder")
+        files = [p for p in self.folder.iterdir() if p.name.endswith(_SUFFIXES)]
+        if not files:
+            raise BayescrError(f"no {self.name} data: no FITS file in '{self.folder}'")
+        return sorted(files)
+
+    def _hashes(self) -> dict[str, str]:
+        return fingerprint.of_files(self.files())
+
+
+def find_parts(data: Data, *, beside: Path, output: Path) -> dict[str, Part]:
+    """The parts that an experiment has, by name.
+
+    Args:
+        data: What it says of them.
+        beside: What paths are relative to.
+        output: Where simulated frames are kept.
+    """
+    if data.simulate is not None:
+        return {
+            name: Part(name=name, folder=_simulated_folder(output, name, series), series=series)
+            for name, series in _series(data.simulate)
+        }
+    folders = {name: getattr(data, name) for name in PARTS}
+    return {
+        name: Part(name=name, folder=(beside / folder).resolve())
+        for name, folder in folders.items()
+        if folder is not None
+    }
+
+
+def _series(settings: Simulated) -> Iterator[tuple[str, tuple[dict[str, Any], ...]]]:
+    counts = {name: (settings.fields, getattr(settings, name)) for name in PARTS[:3]}
+    if settings.shifted is not None:
+        counts["shifted"] = ((settings.shifted.field,), settings.shifted.frames)
+    for index, (name, (fields, frames)) in enumerate(counts.items()):
+        seed = len(PARTS) * settings.seed + index  # no two parts, of any seeds, share one
+        if frames:
+            yield (
+                name,
+                tuple(
+                    {"field": field, "frames": frames, "size": settings.size, "seed": seed}
+                    for field in fields
+                ),
+            )
+
+
+def _simulated_folder(output: Path, name: str, series: tuple[dict[str, Any], ...]) -> Path:
+    key = fingerprint.of_json(
+        {
+            "series": series,
+            "code": source_sha256("simulation"),
+            "versions": {package: _version(package) for package in ("galsim", "numpy")},
+        }
+    )
+    return output / "frames" / f"{name}-{key[: fingerprint.SHORT]}"
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
