@@ -1,10 +1,10 @@
 """What an evaluation costs beyond the predictions, and whether its memory grows with the frames.
 
-The frames are simulated exposures, some of them under many names: what metrics cost does not depend
-on which pixels are hit. "predict" is `Posterior.predict` of the same frames in the precision of a
-report, with the six maps that a user gets; what `evaluate` takes beyond that is spent on metrics,
-the likelihood of each draw and the bootstrap. Peak memory is that of an interpreter of its own, on
-top of what it takes with torch, bayescr and the posterior loaded.
+The frames are simulated exposures under many names: what metrics cost does not depend on which
+pixels are hit. "network" is the time inside the posterior that is evaluated, drawing weights and
+passing frames through the network; all that `evaluate` takes beyond is metrics: reading, sums over
+the draws, their likelihoods, every statistic, the bootstrap and the tables. Peak memory is that of
+an interpreter of its own, on top of what it takes with torch, bayescr and the posterior loaded.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ import json
 import shutil
 import sys
 import tempfile
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from bayescr.data import PatchDataset, read_frame
+from bayescr.data import PatchDataset
 from bayescr.evaluation import evaluate
 from bayescr.inference import Posterior
 from bayescr.simulation import FIELDS, simulate
 from benchmarks.common import Settings, untrained
 from benchmarks.memory import MIB, STATUS, peaks, run_child
-from benchmarks.timing import compare, show
+from benchmarks.timing import Spread
 
 
 def run(settings: Settings) -> dict[str, Any]:
@@ -33,34 +35,45 @@ def run(settings: Settings) -> dict[str, Any]:
         folders = {
             number: _frames(Path(folder) / str(number), number, side) for number in (few, many)
         }
-        posterior = Posterior.load(saved)
-        paths = sorted(folders[many].iterdir())
         bootstrap = 10 if settings.quick else 1000
-
-        def predict(number: int) -> None:
-            for path in paths:
-                frame = read_frame(path)
-                posterior.predict(frame, num_samples=samples, precision="float32")
-
-        def whole(number: int) -> None:
-            _evaluate(posterior, folders[many], samples, bootstrap)
-
-        times = compare(
-            {"predict": predict, "evaluate": whole}, rounds=settings.rounds, warm_up=False
-        )
+        shares, seconds = [], []
+        for _ in range(settings.rounds):
+            watched = Watched(Posterior.load(saved))
+            start = time.perf_counter()
+            _evaluate(watched, folders[many], samples, bootstrap)
+            seconds.append(time.perf_counter() - start)
+            shares.append(1.0 - watched.seconds / seconds[-1])
         memory: dict[str, Any] = {}
         if STATUS.exists():
             for number, where in folders.items():
                 task = [str(saved), str(where), samples, bootstrap]
                 found = run_child("benchmarks.evaluation", task)
                 memory[f"{number} frames"] = {k: round(v / MIB, 1) for k, v in found.items()}
-    rows = [{"case": name, "seconds": times.cost(name)} for name in ("predict", "evaluate")]
-    show(rows)
-    share = 1.0 - times.cost("predict").median / times.cost("evaluate").median
-    print(f"share of an evaluation beyond prediction: {share:.1%}")
-    print(f"peak memory in MiB: {memory}")
+    total, share = Spread.of(seconds), Spread.of(shares)
+    print(f"{many} frames of {side} x {side}, {samples} draws: {total} s, of which beyond the")
+    print(f"network {share}; peak memory in MiB: {memory}")
     sizes = {"side": side, "width": width, "samples": samples, "frames": many}
-    return {"sizes": sizes, "rows": rows, "seconds": times, "share": share, "memory": memory}
+    return {"sizes": sizes, "seconds": total, "share beyond network": share, "memory": memory}
+
+
+class Watched:
+    """A posterior that knows how long its network has taken."""
+
+    def __init__(self, posterior: Posterior) -> None:
+        self.posterior, self.seconds = posterior, 0.0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.posterior, name)
+
+    def logits(self, *arguments: Any, **settings: Any) -> Iterator[Any]:
+        draws = self.posterior.logits(*arguments, **settings)
+        while True:
+            start = time.perf_counter()
+            logits = next(draws, None)
+            self.seconds += time.perf_counter() - start
+            if logits is None:
+                return
+            yield logits
 
 
 def _frames(folder: Path, number: int, side: int) -> Path:
@@ -74,7 +87,7 @@ def _frames(folder: Path, number: int, side: int) -> Path:
     return folder
 
 
-def _evaluate(posterior: Posterior, folder: Path, samples: int, bootstrap: int) -> None:
+def _evaluate(posterior: Any, folder: Path, samples: int, bootstrap: int) -> None:
     dataset = PatchDataset.from_directory(
         folder, patch=None, scaling=posterior.scaling, in_memory=False
     )

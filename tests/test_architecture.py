@@ -71,8 +71,8 @@ PUBLIC = {
         "Astroscrappy", "CosmicCoNN", "DeepCR", "FAMILY", "LACosmic", "unavailable",
     ],
     "bayescr.experiments": [
-        "Arm", "Choice", "Data", "Evaluation", "Experiment", "Model", "Shifted", "Simulated",
-        "Start", "Step", "Training", "Verdict", "check", "compare", "plan", "read_experiment",
+        "Arm", "CheckResult", "Choice", "Data", "Evaluation", "Experiment", "Model", "Shifted",
+        "Simulated", "Start", "Step", "Training", "check", "compare", "plan", "read_experiment",
     ],
 }  # fmt: skip
 

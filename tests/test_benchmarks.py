@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAMES = ["evaluation", "prediction", "roofline", "scaling", "tolerance", "training"]
+NAMES = ["coverage", "evaluation", "prediction", "roofline", "scaling", "tolerance", "training"]
 
 
 @pytest.mark.slow

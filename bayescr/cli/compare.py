@@ -74,7 +74,7 @@ def compare(
         progress=show,
         say=lambda line: None if quiet else typer.echo(line, err=True),
     )
-    typer.echo(report.to_markdown())
+    typer.echo(str(report))
     typer.echo(f"report: {output / 'report'}")
 
 

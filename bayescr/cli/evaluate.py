@@ -74,7 +74,7 @@ def evaluate(
 
     Rows are named after the posteriors' folders unless you name them.
     """
-    check_output(output / "report.csv", overwrite=overwrite)
+    check_output(output / "manifest.json", overwrite=overwrite)
     paths = _named(model)
 
     from bayescr import evaluation
@@ -83,6 +83,9 @@ def evaluate(
     from bayescr.evaluation.classical import FAMILY
     from bayescr.inference import Posterior
 
+    both = sorted(set(paths) & set(classical or ()))
+    if both:
+        raise BayescrError(f"a model and a classical method are named '{both[0]}': rename one")
     methods = {name: resolve(name, FAMILY, kind="method")() for name in classical or ()}
     posteriors = {
         name: [Posterior.load(path, device=device) for path in several]

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import entr, expit
 from scipy.special import logit as _logit
 
 from bayescr.errors import BayescrError
 
-__all__ = ["to_logit", "valid_pixels", "valid_values"]
+__all__ = ["label_entropy", "to_logit", "valid_pixels", "valid_values"]
 
 Array = np.ndarray[Any, Any]
 
@@ -37,6 +38,12 @@ def to_logit(probability: ArrayLike) -> Array:
         worst = p[(p < 0.0) | (p > 1.0)][0]
         raise BayescrError(f"probability holds {worst}: expected 0 to 1; pass logits as they are")
     return _logit(p)
+
+
+def label_entropy(z: Array) -> Array:
+    """Entropy of a label whose logit is z [nat]; exact where p rounds to 0 or 1."""
+    entropy: Array = entr(expit(z)) + entr(expit(-z))
+    return entropy
 
 
 def valid_values(

@@ -33,35 +33,46 @@ class Described(NamedTuple):
 
 def figures_of(report: Report) -> dict[str, Described]:
     """File name -> figure, in the order in which a page shows them."""
+    several = any(len(members) > 1 for members in report.rows.values())
+    seeds = " Of several seeds the pixels of every network count." if several else ""
+
+    def bars(event: str) -> str:
+        return (
+            f"Bars: {report.level:.0%} intervals from how exposures differ. Where these cannot "
+            f"tell (dotted: one exposure has all such pixels; arrow: every pixel is {event}, or "
+            "none), as if pixels were independent, which is too short."
+        )
+
     found = {
         "reliability": Described(
             "Reliability",
             "Observed frequency of positive pixels against predicted probability, both on a logit "
             "scale. On the diagonal a probability means what it says; below it the predictor is "
-            "too sure of cosmic rays, above it not sure enough.",
+            f"too sure of cosmic rays, above it not sure enough. {bars('positive')}{seeds}",
             report.reliability_figure,
         ),
         "risk_coverage": Described(
             "Risk and coverage",
             "Error rate among the pixels a predictor is most sure of, against how many are "
-            "accepted. A useful confidence leaves its errors to the last pixels.",
+            f"accepted. A useful confidence leaves its errors to the last pixels.{seeds}",
             report.risk_coverage_figure,
         ),
         "roc": Described(
             "Receiver operating characteristic",
-            "Share of the cosmic-ray pixels found against the share of clean pixels flagged.",
+            "Share of the cosmic-ray pixels found against the share of clean pixels "
+            f"flagged.{seeds}",
             report.roc_figure,
         ),
         "precision_recall": Described(
             "Precision and recall",
             "How many of the flagged pixels are cosmic rays, against how many cosmic-ray pixels "
-            "are flagged.",
+            f"are flagged.{seeds}",
             report.precision_recall_figure,
         ),
         "error_against_entropy": Described(
             "Error against entropy",
             "How often a pixel is wrong, by how uncertain its forecast says it is. A calibrated "
-            "forecast lies on the grey line.",
+            f"forecast lies on the grey line. {bars('wrong')}{seeds}",
             report.error_against_entropy_figure,
         ),
     }
@@ -118,8 +129,8 @@ def page_of(report: Report, pictures: Mapping[str, bytes]) -> Page:
             for n, png in pictures.items()
         ),
         curves=tuple(
-            OperatingCurve.of(report.labels[name], report.counts[report.labels[name]],
-                              is_probability=members[0].row.is_probability)
+            OperatingCurve(name=report.labels[name], counts=report.counts[report.labels[name]],
+                           is_probability=members[0].row.is_probability, seeds=len(members))
             for name, members in report.rows.items()
             if report.labels[name] in report.counts
         ),
@@ -131,7 +142,6 @@ def page_of(report: Report, pictures: Mapping[str, bytes]) -> Page:
 def _metric_tables(report: Report) -> list[Table]:
     """One table a field: a row for each predictor, a column for each metric."""
     keys = ["field", "predictor", "metric"]
-    verdicts = report.differences.set_index(keys)["verdict"].to_dict()
     lows = report.intervals.set_index(keys)["low"].to_dict()
     highs = report.intervals.set_index(keys)["high"].to_dict()
     columns = (
@@ -145,12 +155,12 @@ def _metric_tables(report: Report) -> list[Table]:
             name = row["predictor"]
             line = [Cell(text=report.labels[name])]
             for metric in report.metrics:
-                key, value = (field, name, metric.name), float(row[metric.name])
+                key, value = (str(field), name, metric.name), float(row[metric.name])
                 line.append(
                     Cell(
                         text=number(value),
                         value=value,
-                        mark=_MARKS[verdicts.get(key, "")],
+                        mark=_MARKS[report.verdicts.get(key, "")],
                         low=lows[key],
                         high=highs[key],
                     )

@@ -19,7 +19,7 @@ _ARROWS = {"lower": " ↓", "higher": " ↑", None: ""}
 
 def blocks(
     table: pd.DataFrame,
-    differences: pd.DataFrame,
+    verdicts: Mapping[tuple[str, str, str], str],
     metrics: Sequence[Metric],
     *,
     labels: Mapping[str, str],
@@ -31,12 +31,10 @@ def blocks(
 
     Args:
         table: As `Report.table`.
-        differences: As `Report.differences`.
+        verdicts: As `Report.verdicts`.
         metrics: Its columns.
         labels: Predictor -> its printed name.
     """
-    keys = differences[["field", "predictor", "metric"]].itertuples(index=False, name=None)
-    marks = dict(zip(keys, differences["verdict"].map(MARKS), strict=True))
     found = []
     for field, rows in table.groupby("field", sort=False):
         columns: dict[str, list[str]] = {escape(labels[name]): [] for name in rows["predictor"]}
@@ -50,7 +48,7 @@ def blocks(
                     cells.append("")
             index.append(metric.name + _ARROWS[metric.better])
             for name, value in zip(rows["predictor"], rows[metric.name], strict=True):
-                mark = marks.get((field, name, metric.name), "")
+                mark = MARKS[verdicts.get((str(field), name, metric.name), "")]
                 columns[escape(labels[name])].append(f"{number(value)} {mark}".strip())
         for count in ("exposures", "pixels"):
             index.append(count)

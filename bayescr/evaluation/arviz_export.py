@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 import bayescr
+from bayescr.evaluation.ensemble import Ensemble
 from bayescr.evaluation.records import Tally
 
 __all__ = ["import_arviz", "to_arviz", "write_arviz"]
@@ -51,8 +52,7 @@ def to_arviz(name: str, tally: Tally) -> Any:
         "predictor": name,
         "guide": posterior.name,
         "temperature": float(posterior.temperature),
-        "sampling": "balanced draws of a variational guide, no Markov chain: R-hat, effective "
-        "sample size and standard errors of means have no meaning here",
+        "sampling": _sampling(posterior),
     }
     tree = _from_groups(
         {group: variables for group, variables in groups.items() if variables},
@@ -63,6 +63,19 @@ def to_arviz(name: str, tally: Tally) -> Any:
     for node in _nodes(tree):
         node.attrs.pop("created_at", None)  # the same evaluation gives the same file
     return tree
+
+
+def _sampling(posterior: Any) -> str:
+    if isinstance(posterior, Ensemble):
+        kind = "networks trained from several seeds"
+    elif posterior.is_deterministic:
+        kind = "one set of weights, repeated"
+    else:
+        kind = "balanced draws of a variational guide"
+    return (
+        f"{kind}, no Markov chain: R-hat, effective sample size and standard errors of means have "
+        "no meaning here"
+    )
 
 
 def write_arviz(tree: Any, path: str | os.PathLike[str]) -> None:

@@ -32,9 +32,13 @@ from scipy.special import expit
 from bayescr.errors import BayescrError
 from bayescr.evaluation.counts import Counts
 
-__all__ = ["Beta", "Calibrator", "Isotonic", "Platt", "Temperature"]
+__all__ = ["Beta", "CalibrationError", "Calibrator", "Isotonic", "Platt", "Temperature"]
 
 Array = np.ndarray[Any, Any]
+
+
+class CalibrationError(BayescrError):
+    """A calibrator cannot be fitted to these pixels."""
 
 
 @runtime_checkable
@@ -90,7 +94,7 @@ class Temperature(_Described):
         """
         finite = _finite(counts)
         if not (finite.negative[finite.score > 0].any() or finite.positive[finite.score < 0].any()):
-            raise BayescrError(
+            raise CalibrationError(
                 "the sign of the logit is right in every pixel, so that the temperature would be "
                 "0: validate on more, or harder, exposures"
             )
@@ -158,7 +162,9 @@ class Beta(_Described):
                 columns = features[:, [kept, 2]]
                 slope, c = _logistic(columns, finite, identity=(1.0, 0.0))
                 a, b = (slope, 0.0) if kept == 0 else (0.0, slope)
-                edges.append((slope <= 0.0, _nll(columns @ [slope, c], finite), (a, b, c)))
+                edges.append(
+                    (slope <= 0.0, _nll(_combine(columns, np.array([slope, c])), finite), (a, b, c))
+                )
             a, b, c = min(edges)[2]
         _rising(max(a, b))
         return Beta(float(a), float(b), float(c))
@@ -227,7 +233,7 @@ def _checked(counts: Counts, kept: Array) -> Counts:
     )
     for name, number in (("positive", counts.num_positive), ("negative", counts.num_negative)):
         if number == 0:
-            raise BayescrError(
+            raise CalibrationError(
                 f"no {name} pixel to calibrate on: expected both labels; validate on more exposures"
             )
     return counts
@@ -242,7 +248,7 @@ def _overlapping(counts: Counts) -> Counts:
     """Counts that no threshold separates, so that the best slope is finite."""
     negative, positive = counts.score[counts.negative > 0], counts.score[counts.positive > 0]
     if negative.max() <= positive.min():
-        raise BayescrError(
+        raise CalibrationError(
             "a threshold separates the labels, so that the slope would be infinite: validate on "
             "more, or harder, exposures, or use Isotonic()"
         )
@@ -253,7 +259,7 @@ def _overlapping(counts: Counts) -> Counts:
 
 def _rising(slope: float) -> float:
     if not slope > 0.0:
-        raise BayescrError(
+        raise CalibrationError(
             "positive pixels do not score higher than negative ones, so that no rising map helps: "
             "is the truth that of these frames, and the score's sign right?"
         )
@@ -267,13 +273,13 @@ def _logistic(features: Array, counts: Counts, *, identity: tuple[float, ...]) -
     """
     base = np.asarray(identity)
     steps = [2.0**power * base for power in range(-12, 13)]
-    weights = min(steps, key=lambda one: _nll(features @ one, counts))
-    value = _nll(features @ weights, counts)
+    weights = min(steps, key=lambda one: _nll(_combine(features, one), counts))
+    value = _nll(_combine(features, weights), counts)
     for _ in range(100):
-        z = features @ weights
+        z = _combine(features, weights)
         p, q = expit(z), expit(-z)
-        gradient = features.T @ (counts.negative * p - counts.positive * q)
-        hessian = features.T @ (features * (counts.total * p * q)[:, None])
+        gradient = np.einsum("kf,k->f", features, counts.negative * p - counts.positive * q)
+        hessian = np.einsum("kf,kg,k->fg", features, features, counts.total * p * q)
         # Each weight in a unit of its own: what is small against the others would count as zero.
         scale = np.sqrt(np.maximum(np.diag(hessian), np.finfo(float).tiny))
         step = np.linalg.lstsq(hessian / np.outer(scale, scale), gradient / scale, rcond=None)[0]
@@ -282,7 +288,7 @@ def _logistic(features: Array, counts: Counts, *, identity: tuple[float, ...]) -
         size = 1.0
         while True:
             trial = weights - size * step
-            new = _nll(features @ trial, counts)
+            new = _nll(_combine(features, trial), counts)
             if new <= value - 1e-4 * size * decrement + 1e-13 * value or size < 1e-12:
                 break
             size /= 2.0
@@ -290,6 +296,12 @@ def _logistic(features: Array, counts: Counts, *, identity: tuple[float, ...]) -
         if decrement < 1e-16:
             break
     return weights
+
+
+def _combine(features: Array, weights: Array) -> Array:
+    """Their product, without BLAS: it rounds by its number of threads."""
+    combined: Array = np.einsum("kf,f->k", features, weights)
+    return combined
 
 
 def _nll(z: Array, counts: Counts) -> float:

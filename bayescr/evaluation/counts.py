@@ -146,10 +146,12 @@ class Grid:
     Attributes:
         edge: (K,) the end of each cell that is farther from 0, ascending.
         code: (N,) scores without NaN -> (N,) index of their cells.
+        pair: (K,) which cell each joins in the grid of half as many.
     """
 
     edge: Array
     code: Callable[[Array], Array]
+    pair: Array
 
     def count(self, score: Array, event: Array, *, by: Array | None = None) -> Array:
         """(3, K) float64 that adds up: pixels without and with the event, and sum of scores.
@@ -170,10 +172,23 @@ class Grid:
         occurs = np.flatnonzero(total[0] + total[1])
         negative, positive, score = total[:, occurs]
         edge = self.edge[occurs]
-        mean = np.where(np.isinf(edge), edge, score / (negative + positive))
+        mean = _rounded(score / (negative + positive))
         return Counts(
-            score=mean, negative=negative.astype(np.int64), positive=positive.astype(np.int64)
+            score=np.where(np.isinf(edge) | (edge == 0.0), edge, mean),
+            negative=negative.astype(np.int64),
+            positive=positive.astype(np.int64),
         )
+
+    def coarser(self, total: Array) -> Array:
+        """The same sum as if cells were twice as wide: what that changes, the cells decide."""
+        size = self.edge.size
+        return np.stack([np.bincount(self.pair, weights=row, minlength=size) for row in total])
+
+
+def _rounded(values: Array) -> Array:
+    """To 40 bits: sums of the scores +z and of -z do not always round alike, and these tie."""
+    mantissa, exponent = np.frexp(values)
+    return np.ldexp(np.rint(mantissa * 2.0**40), exponent - 40)
 
 
 _LINEAR, _STEPS, _LARGEST = 16.0, 64.0, 700.0
@@ -196,7 +211,14 @@ def _logit_edges() -> Array:
     return np.concatenate([[-np.inf], -size[::-1], [0.0], size, [np.inf]])
 
 
-LOGIT_GRID = Grid(edge=_logit_edges(), code=_logit_code)
+def _logit_pairs() -> Array:
+    cell = np.arange(1, _FINITE + 1)
+    pair = np.minimum((cell + 1) // 2 * 2, _FINITE)
+    signed = np.concatenate([[-_FINITE - 1], -pair[::-1], [0], pair, [_FINITE + 1]])
+    return signed + _FINITE + 1
+
+
+LOGIT_GRID = Grid(edge=_logit_edges(), code=_logit_code, pair=_logit_pairs())
 """Cells of logits, 1/64 wide up to 16, 0.1% beyond."""
 
 _SMALLEST, _DENSITY = 1e-12, 64.0
@@ -204,13 +226,15 @@ _INFORMATION_SIZE = round(-_DENSITY * np.log(_SMALLEST))
 
 
 def _information_code(value: Array) -> Array:
-    """0 for 0 and what rounding leaves below it, then the cells of a logarithmic scale up to 1."""
+    """0 for 0 and what rounding leaves in its place, then cells of a logarithmic scale up to 1."""
     cell = np.ceil(_DENSITY * np.log(np.maximum(value, _SMALLEST) / _SMALLEST)) + 1.0
-    return np.where(value > 0.0, np.minimum(cell, _INFORMATION_SIZE + 1), 0.0).astype(np.int64)
+    small = value <= _SMALLEST
+    return np.where(small, 0.0, np.minimum(cell, _INFORMATION_SIZE + 1)).astype(np.int64)
 
 
 INFORMATION_GRID = Grid(
     edge=np.concatenate([[0.0], _SMALLEST * np.exp(np.arange(_INFORMATION_SIZE + 1.0) / _DENSITY)]),
     code=_information_code,
+    pair=np.minimum((np.arange(_INFORMATION_SIZE + 2) + 1) // 2 * 2, _INFORMATION_SIZE + 1),
 )
 """Cells of numbers from 0 to 1 such as a mutual information, 1.6% wide; one for 0."""

@@ -66,18 +66,21 @@ class Ensemble:
     ) -> Iterator[torch.Tensor]:
         """One map of logits a member; of members that draw, their share of the draws."""
         for member in self.members:
-            share = 1 if member.is_deterministic else max(1, num_samples // len(self.members))
-            yield from member.logits(image, num_samples=share, seed=seed)
+            yield from member.logits(image, num_samples=self._draws(member, num_samples), seed=seed)
 
     def draw(
         self, num_samples: int, *, seed: int = 0, sites: list[str] | None = None
     ) -> Mapping[str, torch.Tensor]:
         """Draws behind `logits`, {site: (S, *shape)}."""
         drawn = [
-            member.draw(
-                1 if member.is_deterministic else max(1, num_samples // len(self.members)),
-                seed=seed, sites=sites,
-            )
+            member.draw(self._draws(member, num_samples), seed=seed, sites=sites)
             for member in self.members
-        ]  # fmt: skip
+        ]
         return {site: torch.cat([one[site] for one in drawn]) for site in drawn[0]}
+
+    def share(self, num_samples: int) -> int:
+        """Draws of each member, of so many in all."""
+        return max(1, num_samples // len(self.members))
+
+    def _draws(self, member: Any, num_samples: int) -> int:
+        return 1 if member.is_deterministic else self.share(num_samples)

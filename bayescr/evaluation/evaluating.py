@@ -10,16 +10,29 @@ import pandas as pd
 
 from bayescr._names import unknown_name
 from bayescr.errors import BayescrError
+from bayescr.evaluation._arrays import Array
+from bayescr.evaluation._checks import (
+    BASE_RATE,
+    SCALED,
+    check_data,
+    check_metrics,
+    check_names,
+    check_rows,
+    check_settings,
+)
+from bayescr.evaluation.arviz_export import to_arviz
+from bayescr.evaluation.calibrators import CalibrationError
 from bayescr.evaluation.classical import unavailable
 from bayescr.evaluation.ensemble import Ensemble
 from bayescr.evaluation.estimates import estimate
+from bayescr.evaluation.loo import loo_table
 from bayescr.evaluation.manifest import hardware, make_manifest
 from bayescr.evaluation.metrics import HITS, LOGITS, METRICS, SUMS, Metric
 from bayescr.evaluation.notes import write_notes
 from bayescr.evaluation.predictors import Constant, DatasetLike, Predictor, is_posterior, unwrap
 from bayescr.evaluation.recalibration import Temperature, recalibrate
-from bayescr.evaluation.records import Observed, Row, Tally, file_stem
-from bayescr.evaluation.report import Report, make_loo
+from bayescr.evaluation.records import Observed, Row, Tally
+from bayescr.evaluation.report import Report, posteriors
 from bayescr.evaluation.streaming import draw_sites, observe, stream
 from bayescr.evaluation.tables import (
     difference_table,
@@ -29,11 +42,7 @@ from bayescr.evaluation.tables import (
     wide_table,
 )  # fmt: skip
 
-__all__ = ["BASE_RATE", "evaluate"]
-
-BASE_RATE = "base rate"
-
-Rows = dict[str, list[Predictor]]
+__all__ = ["evaluate"]
 
 
 def evaluate(
@@ -49,12 +58,14 @@ def evaluate(
     num_bootstrap: int = 1000,
     level: float = 0.95,
     sites: Sequence[str] | None = None,
+    skipped: Mapping[str, str] | None = None,
+    context: Mapping[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Compare predictors on the same pixels of a dataset.
 
-    Items are predicted one at a time, and of each exposure only sums are kept: memory does not
-    grow with the exposures. Every valid pixel enters every metric.
+    Items are predicted one at a time, and of each exposure only sums are kept: memory hardly grows
+    with the exposures. Every valid pixel enters every metric.
 
     Rows that are always there: the base rate; every deterministic posterior (MAP) given several
     times, as an ensemble of these; and, with ``validation``, every deterministic posterior under
@@ -69,13 +80,16 @@ def evaluate(
         shifted: Exposures of another kind, such as another instrument: does the uncertainty tell?
         metrics: The columns; your own go beside ``METRICS``.
         reference: The row that others are compared with; default: the first deterministic posterior
-            under its temperature, or else as it is, or else the first row.
+            under its temperature, or else as it is, or else the first row. Posteriors are compared
+            with the ensembles, too.
         num_samples: Posterior draws behind each prediction.
         seed: Of the draws, the same weights in every exposure, and of the bootstrap.
         num_bootstrap: Resamples of the exposures behind each interval; 0 for no intervals.
         level: Of the intervals.
         sites: Sites whose draws go into the ArviZ data; default: those whose name starts with
             "head", or else the smallest one.
+        skipped: Rows that you had to leave out, and why: the report says so.
+        context: What else is to stand in the manifest, JSON-able: where the posteriors come from.
         progress: Called with (items done, items in all) after every item.
 
     Returns:
@@ -84,62 +98,65 @@ def evaluate(
 
     Raises:
         BayescrError: If there is nothing to evaluate, a name is taken, scalings or classes do not
-            match, a site is unknown, data overlap, or a predictor gives NaN.
+            match, a site is unknown, data overlap, a metric fails, or a predictor gives NaN.
     """
     started = time.perf_counter()
     given = {name: _as_list(one) for name, one in predictors.items()}
-    _check(given, dataset, validation=validation, shifted=shifted, num_samples=num_samples)
-    _check_settings(metrics, num_bootstrap=num_bootstrap, level=level)
+    data = {"dataset": dataset, "validation": validation, "shifted": shifted}
     settings = {"num_samples": num_samples, "seed": seed}
-    missing = {name: unavailable(unwrap(members[0])) for name, members in given.items()}
-    skipped = {name: reason for name, reason in missing.items() if reason}
-    rows = _with_standard_rows(
-        {name: members for name, members in given.items() if name not in skipped},
-        validation, **settings,
-    )  # fmt: skip
-    reference = _reference(rows, reference)
+    check_data(data)
+    check_settings(metrics, num_samples=num_samples, num_bootstrap=num_bootstrap, level=level)
+    check_rows(given, data)
+    rows, left_out = _rows(given, validation, **settings)
+    left_out = {**(skipped or {}), **left_out}
+    reference = _reference(rows, None if reference in left_out else reference)
     observed = observe(dataset)
     rows = {BASE_RATE: [Constant(probability=observed.base_rate)], **rows}
+    check_names(rows)
+    check_metrics(metrics, dataset, observed)
+    draws = _draws(rows, sites=sites, **settings)
+
     tallies = _tallies(
         rows, dataset, observed,
-        statistics=dict.fromkeys([SUMS, LOGITS, HITS, *(one.statistic for one in metrics)]),
+        statistics=[SUMS, LOGITS, HITS, *(one.statistic for one in metrics)],
         progress=_part(progress, dataset, shifted, first=True), **settings,
     )  # fmt: skip
-    for name, members in tallies.items():
+    for members in tallies.values():
         for tally in members:
-            base: Any = tally.row.base
-            tally.draws = draw_sites(name, base, sites=sites, **settings)
-
-    sampling = {"num_bootstrap": num_bootstrap, "seed": seed}
-    estimates = estimate(tallies, metrics, observed, **sampling)
-    differences = difference_table(estimates, tallies, metrics, reference=reference, level=level)
+            tally.draws = draws[tally.row.name, tally.row.member]
     others = {} if validation is None else {"validation": observe(validation)}
+    sampling = {"num_bootstrap": num_bootstrap, "seed": seed}
     shift = pd.DataFrame()
     if shifted is not None:
         others["shifted"] = observe(shifted)
         drawn = {n: [t.row.predictor for t in m] for n, m in tallies.items() if m[0].num_draws}
         outside = _tallies(
             drawn, shifted, others["shifted"],
-            statistics={SUMS: None}, progress=_part(progress, dataset, shifted, first=False),
-            **settings,
+            statistics=[SUMS], progress=_part(progress, dataset, shifted, first=False), **settings,
         )  # fmt: skip
         shift = shift_table(tallies, outside, level=level, **sampling)
-    loo = make_loo(tallies)
+    estimates = estimate(tallies, metrics, observed, **sampling)
+    ensembles = [name for name, members in rows.items() if isinstance(members[0], Ensemble)]
+    differences = difference_table(
+        estimates, tallies, metrics,
+        references=dict.fromkeys([reference, *ensembles]), level=level,
+    )  # fmt: skip
+    arviz = {name: to_arviz(name, tally) for name, tally in posteriors(tallies).items()}
+    loo = loo_table(arviz, {n: tally.log_likelihood for n, tally in posteriors(tallies).items()})
     return Report(
-        table=wide_table(estimates, tallies, observed),
+        table=wide_table(estimates, tallies, observed, num_samples=num_samples),
         intervals=interval_table(estimates, metrics, level=level),
         differences=differences,
         hits=hits_table(tallies, observed),
         loo=loo,
         shift=shift,
-        notes=write_notes(
-            differences, tallies, observed, loo, reference=reference, skipped=skipped, level=level
-        ),
+        notes=write_notes(differences, tallies, observed, loo, skipped=left_out, level=level),
         metrics=tuple(metrics),
         reference=reference,
         level=level,
         observed=observed,
         rows=tallies,
+        arviz=arviz,
         manifest=make_manifest(
             observed,
             tallies,
@@ -153,7 +170,8 @@ def evaluate(
             },
             scaling=dataset.scaling,
             others=others,
-            skipped=skipped,
+            skipped=left_out,
+            context=context or {},
         ),
         hardware=hardware(seconds=time.perf_counter() - started),
     )
@@ -163,31 +181,48 @@ def _as_list(one: Predictor | Sequence[Predictor]) -> list[Predictor]:
     return list(one) if isinstance(one, Sequence) else [one]
 
 
-def _with_standard_rows(
-    rows: Rows, validation: DatasetLike | None, **settings: int
-) -> dict[str, list[Predictor]]:
-    """The rows with ensembles and temperature-scaled rows of the deterministic ones behind them."""
-    found: Rows = {}
-    for name, members in rows.items():
+def _rows(
+    given: Mapping[str, list[Predictor]], validation: DatasetLike | None, **settings: int
+) -> tuple[dict[str, list[Predictor]], dict[str, str]]:
+    """The rows with those that always stand beside them, and what is left out and why."""
+    found: dict[str, list[Predictor]] = {}
+    left_out: dict[str, str] = {}
+
+    def add(name: str, members: list[Predictor]) -> None:
+        if name in given:
+            raise BayescrError(f"a row is named '{name}', which is made here: rename it")
         found[name] = members
-        if not all(is_posterior(one) and one.is_deterministic for one in members):
+
+    for name, members in given.items():
+        reason = unavailable(unwrap(members[0]))
+        if reason:
+            left_out[name] = reason
+            continue
+        found[name] = members
+        points = [one for one in members if is_posterior(one) and one.is_deterministic]
+        if len(points) < len(members):
             continue
         if validation is not None:
-            found[f"{name}, temperature-scaled"] = [
-                recalibrate(one, validation, Temperature(), **settings) for one in members
-            ]
-        if len(members) > 1:
-            found[f"{name}, ensemble of {len(members)}"] = [Ensemble(tuple(members))]
-    return found
+            scaled = f"{name}{SCALED}"
+            try:
+                add(
+                    scaled,
+                    [recalibrate(one, validation, Temperature(), **settings) for one in points],
+                )
+            except CalibrationError as error:
+                left_out[scaled] = str(error)
+        if len(points) > 1:
+            add(f"{name}, ensemble of {len(points)}", [Ensemble(tuple(points))])
+    return found, left_out
 
 
-def _reference(rows: Rows, wanted: str | None) -> str:
+def _reference(rows: Mapping[str, list[Predictor]], wanted: str | None) -> str:
     if wanted is not None:
         if wanted not in rows:
             raise unknown_name("reference row", wanted, list(rows))
         return wanted
     points = [n for n, m in rows.items() if is_posterior(m[0]) and m[0].is_deterministic]
-    scaled = [f"{name}, temperature-scaled" for name in points]
+    scaled = [name + SCALED for name in points]
     return next((name for name in [*scaled, *points, *rows] if name in rows), "")
 
 
@@ -202,11 +237,22 @@ def _tallies(
         for name, members in rows.items()
         for member, predictor in enumerate(members)
     ]
-    options["statistics"] = tuple(options["statistics"])
+    options["statistics"] = tuple(dict.fromkeys(options["statistics"]))
     found: dict[str, list[Tally]] = {}
     for tally in stream(each, dataset, observed, **options):
         found.setdefault(tally.row.name, []).append(tally)
     return found
+
+
+def _draws(
+    rows: Mapping[str, list[Predictor]], *, sites: Sequence[str] | None, **settings: int
+) -> dict[tuple[str, int], Mapping[str, Array]]:
+    """Draws of the sites that the ArviZ data hold, by row and member; a typo is found here."""
+    return {
+        (name, member): draw_sites(name, predictor, sites=sites, **settings)
+        for name, members in rows.items()
+        for member, predictor in enumerate(members)
+    }
 
 
 def _part(
@@ -222,72 +268,3 @@ def _part(
     total = len(dataset) + (0 if shifted is None else len(shifted))
     before = 0 if first else len(dataset)
     return lambda done, of: progress(before + done, total)
-
-
-def _check(
-    rows: Rows,
-    dataset: DatasetLike,
-    *,
-    validation: DatasetLike | None,
-    shifted: DatasetLike | None,
-    num_samples: int,
-) -> None:
-    if not rows:
-        raise BayescrError("no predictor to evaluate: expected a mapping {name: posterior}")
-    if num_samples < 1:
-        raise BayescrError(f"num_samples is {num_samples}: expected at least 1 (16 is customary)")
-    data = {"dataset": dataset, "validation": validation, "shifted": shifted}
-    there = {name: one for name, one in data.items() if one is not None}
-    for kind, one in there.items():
-        if len(one) == 0:
-            raise BayescrError(f"the {kind} is empty: there is nothing to evaluate on")
-        shared = sorted(set(one.exposures) & set(dataset.exposures))
-        if kind != "dataset" and shared:
-            raise BayescrError(
-                f"exposure '{shared[0]}' is in both the dataset and {kind}: split by exposure, "
-                "`dataset.split(0.5, 0.5)`"
-            )
-    stems: dict[str, str] = {}
-    for name, members in rows.items():
-        if not members:
-            raise BayescrError(f"row '{name}' has no predictor: expected one at least")
-        if name == BASE_RATE:
-            raise BayescrError(f"a predictor is named '{name}': that row is always in the table")
-        other = stems.setdefault(file_stem(name).lower(), name)  # some disks ignore case
-        if other != name:
-            raise BayescrError(
-                f"names '{other}' and '{name}' would share the file '{file_stem(name)}.nc': "
-                "rename one"
-            )
-        for member in members:
-            if is_posterior(unwrap(member)):
-                for kind, one in there.items():
-                    _check_posterior(name, unwrap(member), one, kind=kind)
-
-
-def _check_posterior(name: str, posterior: Any, dataset: DatasetLike, *, kind: str) -> None:
-    if posterior.scaling != dataset.scaling:
-        raise BayescrError(
-            f"posterior '{name}' was trained with {posterior.scaling} but the {kind} has "
-            f"{dataset.scaling}: build the dataset with scaling=posterior.scaling"
-        )
-    if posterior.num_classes != dataset.num_classes:
-        raise BayescrError(
-            f"posterior '{name}' has {posterior.num_classes} classes but the {kind} has "
-            f"{dataset.num_classes}: evaluate it on labels of the same classes"
-        )
-
-
-def _check_settings(metrics: Sequence[Metric], *, num_bootstrap: int, level: float) -> None:
-    if num_bootstrap < 0:
-        raise BayescrError(
-            f"num_bootstrap is {num_bootstrap}: expected 0 for no intervals, or some 1000"
-        )
-    if not 0.0 < level < 1.0:
-        raise BayescrError(f"level is {level}: expected a probability such as 0.95")
-    if not metrics:
-        raise BayescrError("metrics is empty: expected at least one, METRICS are customary")
-    names = [metric.name for metric in metrics]
-    for name in names:
-        if names.count(name) > 1:
-            raise BayescrError(f"two metrics are named '{name}': give each a name of its own")

@@ -18,6 +18,7 @@ References:
 
 from __future__ import annotations
 
+import copy
 import math
 import warnings
 from collections.abc import Mapping
@@ -55,9 +56,10 @@ def loo_table(trees: Mapping[str, Any], log_likelihood: Mapping[str, Array]) -> 
     Returns:
         A row for each posterior, best first: ``elpd_loo``, ``p_loo``, ``se``, ``elpd_diff`` to the
         best and its ``dse``, stacking ``weight`` (all as ArviZ computes them), ``lpd``, the largest
-        Pareto k, how many exposures lie above ``threshold``, and ``trusted``: none does. A
-        posterior whose draws are all the same has nothing to reweigh: k is NaN, its row is right.
-        Empty without a posterior, or with one exposure, which leaves nothing to compare by.
+        Pareto k, how many exposures lie above ``threshold``, and ``trusted``: none does. Exposures
+        on which all draws agree have nothing to reweigh: their k is left out, and a posterior of
+        one set of weights has none. Empty without a posterior of two draws, or with one exposure,
+        which leaves nothing to compare by.
     """
     enough = {n: one for n, one in log_likelihood.items() if one.shape[0] > 1 and one.shape[1] > 1}
     if not enough:
@@ -72,15 +74,19 @@ def loo_table(trees: Mapping[str, Any], log_likelihood: Mapping[str, Array]) -> 
     for name, one in compared.iterrows():
         values = enough[str(name)]
         k = np.asarray(single[str(name)].pareto_k, dtype=np.float64).ravel()
-        is_point = bool((np.ptp(values, axis=0) == 0.0).all())
+        k = k[(values != values[0]).any(axis=0)]
         threshold = pareto_threshold(len(values))
-        above = 0 if is_point else int(np.count_nonzero(~(k <= threshold)))
+        above = int(np.count_nonzero(~(k <= threshold)))
+        total, effective = (_of(single[str(name)], term) for term in _TERMS)
         rows.append(
             {
                 "predictor": name,
-                **{column: one[column] for column in ("rank", *_FROM_ARVIZ)},
+                "elpd_loo": float(total),
+                "p_loo": float(effective),
+                "se": float(single[str(name)].se),
+                **{column: one[column] for column in ("rank", "elpd_diff", "dse", "weight")},
                 "lpd": float((logsumexp(values, axis=0) - math.log(len(values))).sum()),
-                "pareto_k_max": float("nan") if is_point else float(k.max()),
+                "pareto_k_max": float(k.max()) if k.size else float("nan"),
                 "exposures_above": above,
                 "threshold": threshold,
                 "trusted": above == 0,
@@ -89,18 +95,31 @@ def loo_table(trees: Mapping[str, Any], log_likelihood: Mapping[str, Array]) -> 
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
-_FROM_ARVIZ = ("elpd_loo", "p_loo", "se", "elpd_diff", "dse", "weight")
+_TERMS = (("elpd_loo", "elpd"), ("p_loo", "p"))
+_POINTWISE = ("loo_i", "elpd_i")
+
+
+def _of(one: Any, names: tuple[str, str]) -> Any:
+    """What ArviZ calls so, before its version 1 or from then on."""
+    return getattr(one, names[0]) if hasattr(one, names[0]) else getattr(one, names[1])
 
 
 def _compare(arviz: Any, single: Mapping[str, Any]) -> pd.DataFrame:
-    """``az.compare``, its columns named alike whatever the ArviZ; one posterior is its own best."""
-    if len(single) > 1:
-        table = arviz.compare(dict(single))
-        return table.rename(columns={"elpd": "elpd_loo", "p": "p_loo"})
-    ((name, one),) = single.items()
-    elpd, effective = (
-        float(getattr(one, old) if hasattr(one, old) else getattr(one, new))
-        for old, new in (("elpd_loo", "elpd"), ("p_loo", "p"))
-    )
-    row = {"rank": 0, "elpd_loo": elpd, "p_loo": effective, "se": float(one.se)}
-    return pd.DataFrame([{**row, "elpd_diff": 0.0, "dse": 0.0, "weight": 1.0}], index=[name])
+    """``az.compare``, with weights that do not underflow; one posterior is its own best.
+
+    It takes exp of the log density of an exposure, which is below -1000 of a large frame. Ranks,
+    differences and weights do not change when a number is added to an exposure's density under all
+    posteriors: here the best of them gets 0.
+    """
+    if len(single) == 1:
+        (name,) = single
+        row = {"rank": 0, "elpd_diff": 0.0, "dse": 0.0, "weight": 1.0}
+        return pd.DataFrame([row], index=[name])
+    best = np.max([np.asarray(_of(one, _POINTWISE)) for one in single.values()], axis=0)
+    shifted = {}
+    for name, one in single.items():
+        shifted[name] = copy.copy(one)
+        pointwise = _of(one, _POINTWISE) - best
+        for names, value in ((_POINTWISE, pointwise), (_TERMS[0], float(pointwise.sum()))):
+            setattr(shifted[name], names[0] if hasattr(one, names[0]) else names[1], value)
+    return arviz.compare(shifted)

@@ -19,7 +19,8 @@ from bayescr.evaluation.records import Observed, Tally
 __all__ = ["hardware", "make_manifest"]
 
 _PACKAGES = (
-    "arviz", "astropy", "matplotlib", "numpy", "pandas", "pyro-ppl", "scipy", "torch",
+    "arviz", "astropy", "galsim", "h5netcdf", "jinja2", "matplotlib", "numpy", "pandas", "pyarrow",
+    "pyro-ppl", "scipy", "torch", "xarray",
 )  # fmt: skip
 
 
@@ -31,6 +32,7 @@ def make_manifest(
     scaling: Any,
     others: Mapping[str, Observed],
     skipped: Mapping[str, str],
+    context: Mapping[str, Any],
 ) -> dict[str, Any]:
     """The manifest of a report, JSON-able: the same for the same evaluation on any machine.
 
@@ -41,6 +43,7 @@ def make_manifest(
         scaling: Of the dataset.
         others: Name -> truth of further data that took part, such as validation.
         skipped: Rows that are not there, and why.
+        context: What the caller has to say.
     """
     return {
         "settings": dict(settings),
@@ -48,6 +51,7 @@ def make_manifest(
         "other_data": {name: _data(one) for name, one in others.items()},
         "rows": {name: [_row(tally) for tally in members] for name, members in rows.items()},
         "skipped": dict(skipped),
+        "context": dict(context),
         "versions": {
             "bayescr": bayescr.__version__,
             "source_sha256": source_sha256(),

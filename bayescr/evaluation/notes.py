@@ -7,14 +7,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from bayescr.evaluation._markdown import label, number
+from bayescr.evaluation._markdown import MARKS, label
+from bayescr.evaluation.ensemble import Ensemble
 from bayescr.evaluation.records import ALL_FIELDS, MAX_BLOCKS, Observed, Tally
 
-__all__ = ["HEADLINES", "write_notes"]
+__all__ = ["BESIDE", "DECIDING", "write_notes"]
 
-HEADLINES = ("Brier", "NLL", "AUPRC", "AUGRC")
-"""Metrics that decide whether a row beats the reference."""
+DECIDING = "NLL"
+"""The proper score that says whether a row beats another: one, for of many some would by chance."""
 
+BESIDE = ("Brier", "AUPRC", "AUGRC")
+"""Metrics that are told beside it."""
+
+_VERBS = {
+    "better": "beats",
+    "worse": "falls short of",
+    "not distinguishable": "cannot be told from",
+}
 _FEW = 10
 
 
@@ -24,58 +33,41 @@ def write_notes(
     observed: Observed,
     loo: pd.DataFrame,
     *,
-    reference: str,
     skipped: Mapping[str, str],
     level: float,
 ) -> list[str]:
     """Verdicts on every posterior, then what limits them."""
     notes = [
-        *_verdicts(differences, rows, reference=reference, level=level),
+        *_verdicts(differences, rows, level=level),
         *_baselines(rows),
         *_limits(observed, rows),
         *_temperatures(rows),
         *_loo(loo),
     ]
-    notes += [f"No row for {name}: {reason}." for name, reason in skipped.items()]
+    notes += [f"No row {name}: {reason.rstrip('.')}." for name, reason in skipped.items()]
     return notes
 
 
 def _verdicts(
-    differences: pd.DataFrame,
-    rows: Mapping[str, Sequence[Tally]],
-    *,
-    reference: str,
-    level: float,
+    differences: pd.DataFrame, rows: Mapping[str, Sequence[Tally]], *, level: float
 ) -> list[str]:
     everywhere = differences[differences["field"] == ALL_FIELDS]
     notes = []
-    for name, members in rows.items():
-        if name == reference or not _is_bayesian(members[0]):
+    for (reference, name), against in everywhere.groupby(["reference", "predictor"], sort=False):
+        found = {one["metric"]: one for _, one in against.iterrows() if one["verdict"]}
+        if not _is_bayesian(rows[str(name)][0]) or DECIDING not in found:
             continue
-        told = []
-        for metric in HEADLINES:
-            found = everywhere[(everywhere.predictor == name) & (everywhere.metric == metric)]
-            if len(found) and found.iloc[0]["verdict"]:
-                one = found.iloc[0]
-                told.append(
-                    f"{metric} {one['verdict']} ({number(one['difference'])}, "
-                    f"{number(one['low'])} to {number(one['high'])})"
-                )
-        if told:
-            notes.append(
-                f"{name} {_sentence(told)} {reference} on all exposures: {'; '.join(told)}. "
-                f"Differences with their {level:.0%} intervals over exposures."
-            )
+        told = [_said(found[metric]) for metric in (DECIDING, *BESIDE) if metric in found]
+        notes.append(
+            f"{name} {_VERBS[found[DECIDING]['verdict']]} {reference} on all exposures: "
+            f"{', '.join(told)}; differences with {level:.0%} intervals over exposures."
+        )
     return notes
 
 
-def _sentence(told: Sequence[str]) -> str:
-    better, worse = (any(f" {word} (" in text for text in told) for word in ("better", "worse"))
-    if better and worse:
-        return "is in part better and in part worse than"
-    if better:
-        return "beats"
-    return "does not beat, and falls short of," if worse else "cannot be told from"
+def _said(one: pd.Series) -> str:
+    mark = MARKS[one["verdict"]]
+    return f"{one['metric']} {one['difference']:+.2g} [{one['low']:.2g}, {one['high']:.2g}] {mark}"
 
 
 def _baselines(rows: Mapping[str, Sequence[Tally]]) -> list[str]:
@@ -103,7 +95,11 @@ def _limits(observed: Observed, rows: Mapping[str, Sequence[Tally]]) -> list[str
         )
     if count > MAX_BLOCKS:
         notes.append(f"The {count} exposures were resampled in blocks of neighbours.")
-    if any(len(members) == 1 and _is_trained(members[0]) for members in rows.values()):
+    if any(len(members) == 2 for members in rows.values()):
+        notes.append(
+            "Two seeds hardly tell how much seeds scatter: intervals of such rows are wide for it."
+        )
+    if any(len(m) == 1 and _is_trained(m[0]) and not _is_ensemble(m[0]) for m in rows.values()):
         notes.append(
             "A row of one network is judged as that network: what another seed of its training "
             "would have given is in no interval."
@@ -138,6 +134,10 @@ def _loo(loo: pd.DataFrame) -> list[str]:
     ]
 
 
+def _is_ensemble(tally: Tally) -> bool:
+    return isinstance(tally.row.base, Ensemble)
+
+
 def _is_trained(tally: Tally) -> bool:
     return hasattr(tally.row.base, "logits")
 
@@ -147,4 +147,4 @@ def _is_point(tally: Tally) -> bool:
 
 
 def _is_bayesian(tally: Tally) -> bool:
-    return _is_trained(tally) and not _is_point(tally)
+    return _is_trained(tally) and not _is_point(tally) and not _is_ensemble(tally)

@@ -9,7 +9,8 @@ in every exposure, because every exposure is predicted from the same seed, so th
 
     log_likelihood[s] = sum over valid pixels i of log Bernoulli(y_i | p_i(w_s))
 
-of the exposures is a function of one weight draw, as leave-one-exposure-out needs.
+of the exposures is a function of one weight draw, as leave-one-exposure-out needs. Logits of a
+network beyond 700 count as 700, here and in the mean probability: exp would underflow.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from torch.nn.functional import softplus
 
 from bayescr.errors import BayescrError
 from bayescr.evaluation._arrays import Array, to_logit
+from bayescr.evaluation.ensemble import Ensemble
 from bayescr.evaluation.recalibration import Recalibrated, Temperature
 from bayescr.evaluation.scored import ScoredFrame
-from bayescr.inference.prediction import RunningPrediction
+from bayescr.inference.prediction import LARGEST_LOGIT, RunningPrediction
 
 __all__ = [
     "Asked",
@@ -38,6 +40,7 @@ __all__ = [
     "Predictor",
     "Said",
     "is_posterior",
+    "passes",
     "score_frames",
     "unwrap",
 ]
@@ -210,8 +213,8 @@ class Asked:
         return score
 
     def _draws(self, posterior: PosteriorLike, *, num_samples: int, seed: int) -> Said:
-        # An exposure has its own random numbers: its replicas do not depend on its neighbours.
-        place = zlib.crc32(f"{self.exposure} {self.index}".encode())
+        # An item has its own random numbers: its replicas do not depend on its neighbours.
+        place = zlib.crc32((self.target & self.valid).tobytes(), zlib.crc32(self.exposure.encode()))
         generator = np.random.default_rng([seed, place])
         labels, mask = torch.from_numpy(self.target), torch.from_numpy(self.valid)
         labels = labels[mask]
@@ -248,7 +251,7 @@ class Asked:
                 f"target of exposure '{self.exposure}' has {self.target.shape}: were they made for "
                 "the same classes?"
             )
-        z = logits.detach().cpu()[mask].double()
+        z = logits.detach().cpu()[mask].double().clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
         if torch.isnan(z).any():
             raise BayescrError(
                 f"posterior '{posterior.name}' gives NaN logits for exposure '{self.exposure}': "
@@ -297,6 +300,16 @@ def score_frames(
     for index in range(len(dataset)):
         asked = Asked.item(dataset, index)
         yield asked.scored(asked.put_to(predictor, num_samples=num_samples, seed=seed))
+
+
+def passes(predictor: Predictor, num_samples: int) -> int:
+    """Passes through a network that one prediction takes; 0 for what is no network of ours."""
+    base = unwrap(predictor)
+    if isinstance(base, Ensemble):
+        return sum(passes(member, base.share(num_samples)) for member in base.members)
+    if not is_posterior(base):
+        return 0
+    return 1 if base.is_deterministic else num_samples
 
 
 def is_posterior(predictor: Any) -> TypeGuard[PosteriorLike]:

@@ -17,9 +17,10 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import entr, expit
+from scipy.special import expit
 
 from bayescr.errors import BayescrError
+from bayescr.evaluation._arrays import label_entropy
 from bayescr.evaluation.calibrators import Beta, Calibrator, Isotonic, Platt, Temperature
 from bayescr.evaluation.counts import LOGIT_GRID
 from bayescr.evaluation.scored import ScoredFrame
@@ -101,7 +102,7 @@ class Recalibrated:
         mapped = mapped.reshape(z.shape)
         return (
             mapped,
-            _keep_share(mutual_information, _entropy, z, mapped),
+            _keep_share(mutual_information, label_entropy, z, mapped),
             _keep_share(std, _bernoulli_std, z, mapped),
         )
 
@@ -124,7 +125,7 @@ class Recalibrated:
         logit, information, std = self.apply(
             prediction.logit, prediction.mutual_information, prediction.std
         )
-        entropy = _entropy(logit)
+        entropy = label_entropy(logit)
         maps = {
             "probability": expit(logit),
             "logit": logit,
@@ -190,11 +191,6 @@ def _totals(frames: Iterable[ScoredFrame]) -> Array:
     if np.ndim(total) == 0:
         raise BayescrError("the dataset to calibrate on is empty: expected at least one exposure")
     return total
-
-
-def _entropy(z: Array) -> Array:
-    """Entropy of a label with logit z [nat]."""
-    return entr(expit(z)) + entr(expit(-z))
 
 
 def _bernoulli_std(z: Array) -> Array:

@@ -2,7 +2,8 @@
 
 Nothing here grows with the pixels. Exposures are sorted by name, so that the order in which they
 came is forgotten, and statistics are kept by block: an exposure each, until there are more than
-512, which then share blocks with their neighbours of the same field.
+256, which then share blocks with their neighbours of the same field. The statistics of a block
+take some 100 kB a row of the table; beyond, memory grows by a few numbers an exposure.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
+from bayescr.errors import BayescrError
 from bayescr.evaluation._arrays import Array
 from bayescr.evaluation.counts import Counts
 from bayescr.evaluation.metrics.family import LOGITS, SUMS, Statistic, Sums
-from bayescr.evaluation.predictors import Constant, Predictor, unwrap
+from bayescr.evaluation.predictors import Constant, Predictor, is_posterior, unwrap
 from bayescr.evaluation.scored import ScoredFrame
 
 __all__ = [
@@ -32,10 +34,11 @@ __all__ = [
     "Tally",
     "file_stem",
     "fraction",
+    "member_name",
 ]
 
 ALL_FIELDS = "all"
-MAX_BLOCKS = 512
+MAX_BLOCKS = 256
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,6 +64,11 @@ class Row:
     def is_curve(self) -> bool:
         """Whether its scores differ, so that it has curves."""
         return not isinstance(self.predictor, Constant)
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether its best and worst items are kept: one network of each posterior's row."""
+        return self.member == 0 and is_posterior(self.predictor)
 
     @property
     def is_probability(self) -> bool:
@@ -136,6 +144,11 @@ class Observed:
         every, classes = tuple(sorted(set(self.block.values()))), tuple(range(self.num_classes))
         found = [Slice(name=ALL_FIELDS, blocks=every, classes=classes)]
         fields = sorted({self.fields[e] for e in self.exposures if e in self.fields})
+        for name in fields:
+            if name in {ALL_FIELDS, *(f"class {index}" for index in classes)}:
+                raise BayescrError(
+                    f"a field is named '{name}', as other rows of the table are: rename it"
+                )
         for field in fields if len(fields) > 1 else []:
             inside = {self.block[e] for e in self.exposures if self.fields.get(e) == field}
             found.append(Slice(name=field, blocks=tuple(sorted(inside)), classes=classes))
@@ -177,8 +190,8 @@ class Tally:
         log_likelihood: (S, E) [nat], per draw and exposure; empty without draws.
         positive_fraction: (S, E) of labels replicated from each draw; empty likewise.
         draws: Draws of the chosen sites, each (S, *shape).
-        best: The item done best.
-        worst: The item done worst.
+        best: The item done best, of a row that has pictures.
+        worst: The item done worst, likewise.
     """
 
     def __init__(self, row: Row, observed: Observed, statistics: Sequence[Statistic]) -> None:
@@ -201,13 +214,17 @@ class Tally:
                 value = np.asarray(statistic.of(part))
                 shape = self._shapes.setdefault(number, value.shape)
                 if shape != value.shape:
-                    raise ValueError(f"a statistic had shape {shape} and now {value.shape}")
+                    raise BayescrError(
+                        f"a statistic has shape {value.shape} on exposure '{frame.exposure}' and "
+                        f"had {shape} before: it must have one shape to add up"
+                    )
                 key = (number, block, index)
                 row = csr_array(value.reshape(1, -1).astype(np.float64))
                 self._blocks[key] = self._blocks[key] + row if key in self._blocks else row
         sums = SUMS.of(frame)
         self.sums[frame.exposure] = self.sums.get(frame.exposure, 0.0) + sums
-        self._keep_extremes(frame, image, SUMS.view(sums))
+        if self.row.has_pictures:
+            self._keep_extremes(frame, image, SUMS.view(sums))
 
     def add_draws(self, exposure: str, log_likelihood: Array, positives: Array) -> None:
         """Add what each draw says of one item."""
@@ -270,6 +287,11 @@ class Tally:
             self.best = new
         if self.worst is None or new.key > self.worst.key:
             self.worst = new
+
+
+def member_name(name: str, member: int, count: int) -> str:
+    """What one of the ``count`` networks of a row is called: as the row, if it is the only one."""
+    return name if count == 1 else f"{name}, network {member + 1}"
 
 
 def file_stem(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -12,19 +12,18 @@ import numpy as np
 import pandas as pd
 
 from bayescr.evaluation import _markdown
-from bayescr.evaluation.arviz_export import to_arviz
 from bayescr.evaluation.counts import Counts
-from bayescr.evaluation.loo import loo_table
-from bayescr.evaluation.metrics import ErrorCurve, Metric, ReliabilityCurve, RocCurve
+from bayescr.evaluation.metrics import Metric, RocCurve
 from bayescr.evaluation.metrics.selective import RiskCoverageCurve
+from bayescr.evaluation.pooled import error_curve_of, pooled, reliability_curve_of
 from bayescr.evaluation.predictors import is_posterior
-from bayescr.evaluation.records import ALL_FIELDS, Extreme, Observed, Tally
+from bayescr.evaluation.records import ALL_FIELDS, Extreme, Observed, Tally, member_name
 from bayescr.evaluation.tables import temperature
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Report", "make_loo", "posteriors"]
+__all__ = ["Report", "posteriors"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -33,12 +32,13 @@ class Report:
 
     Attributes:
         table: One row per predictor and field; columns ``predictor``, ``field``, the metrics,
-            ``temperature``, ``exposures``, ``pixels``, ``seeds``. Field "all" is all exposures
-            together; of several classes each has a field "class k", too.
+            ``temperature``, ``exposures``, ``pixels``, ``seeds``, ``passes``. Field "all" is all
+            exposures together; of several classes each has a field "class k", too.
         intervals: Every number of ``table`` with its interval: ``predictor``, ``field``,
             ``metric``, ``better``, ``value``, ``low``, ``high``.
-        differences: Every row against the reference, paired: ``field``, ``metric``, ``better``,
-            ``predictor``, ``reference``, ``difference``, ``low``, ``high``, ``verdict``.
+        differences: Every row against the reference, and against ensembles, paired: ``field``,
+            ``metric``, ``better``, ``predictor``, ``reference``, ``difference``, ``low``, ``high``,
+            ``verdict``.
         hits: Recall and purity of whole cosmic rays by size and by peak signal-to-noise.
         loo: ``az.compare`` of the posteriors with what it takes to judge it, see `loo_table`.
         shift: How well mean uncertainty tells frames of another kind; empty without such.
@@ -48,6 +48,8 @@ class Report:
         level: Of the intervals.
         observed: The truth behind the table.
         rows: Name -> what each predictor of that name said, summed.
+        arviz: Name -> ArviZ data of each posterior, see `bayescr.evaluation.arviz_export`, which
+            ``az.compare`` takes. The draws are variational: R-hat has no meaning here.
         manifest: Settings, data and their hashes, provenance, versions.
         hardware: The machine and the time it took.
     """
@@ -64,16 +66,16 @@ class Report:
     level: float
     observed: Observed
     rows: Mapping[str, Sequence[Tally]]
+    arviz: Mapping[str, Any]
     manifest: Mapping[str, Any]
     hardware: Mapping[str, Any]
 
     @cached_property
-    def arviz(self) -> dict[str, Any]:
-        """Name -> ArviZ data, see :mod:`bayescr.evaluation.arviz_export`; ``az.compare`` takes it.
-
-        The draws are variational: R-hat has no meaning here.
-        """
-        return {name: to_arviz(name, tally) for name, tally in posteriors(self.rows).items()}
+    def verdicts(self) -> dict[tuple[str, str, str], str]:
+        """(field, predictor, metric) -> what its difference to the reference amounts to."""
+        against = self.differences[self.differences["reference"] == self.reference]
+        keys = against[["field", "predictor", "metric"]].itertuples(index=False, name=None)
+        return dict(zip(keys, against["verdict"], strict=True))
 
     @cached_property
     def labels(self) -> dict[str, str]:
@@ -85,13 +87,13 @@ class Report:
 
     @cached_property
     def counts(self) -> dict[str, Counts]:
-        """Printed name -> pixels of all exposures by logit and label; the first of several seeds.
+        """Printed name -> pixels of all exposures by logit and label; of several seeds, of each.
 
         The base rate is left out: it has no curve.
         """
         part = self.observed.slices[0]
         return {
-            self.labels[name]: members[0].counts(part)
+            self.labels[name]: pooled([tally.counts(part) for tally in members])
             for name, members in self.rows.items()
             if members[0].row.is_curve
         }
@@ -112,8 +114,8 @@ class Report:
         """Observed frequency against probability on all exposures, one line per predictor."""
         from bayescr.evaluation.figures import plot_reliability
 
-        curves = {n: ReliabilityCurve.of_counts(c) for n, c in self._probabilities.items()}
-        return plot_reliability(curves, base_rate=self.base_rate)
+        curves = self._in_bins(reliability_curve_of)
+        return plot_reliability(curves, base_rate=self.base_rate, order=list(self.counts))
 
     def roc_figure(self) -> Figure:
         """Receiver operating characteristics on all exposures, one line per predictor."""
@@ -132,8 +134,8 @@ class Report:
         """Fraction of wrong pixels against the entropy of their forecast."""
         from bayescr.evaluation.figures import plot_error_against_entropy
 
-        curves = {name: ErrorCurve.of_counts(one) for name, one in self._probabilities.items()}
-        return plot_error_against_entropy(curves)
+        curves = self._in_bins(error_curve_of)
+        return plot_error_against_entropy(curves, order=list(self.counts))
 
     def exposure_figure(self, name: str, *, which: str = "worst") -> Figure:
         """Image, probability, entropy and mutual information of an exposure.
@@ -165,7 +167,7 @@ class Report:
         """
         notes = "\n".join(f"- {_markdown.escape(note)}" for note in self.notes)
         shown = self.table if field is None else self.table[self.table["field"] == field]
-        table = _markdown.blocks(shown, self.differences, self.metrics, labels=self.labels)
+        table = _markdown.blocks(shown, self.verdicts, self.metrics, labels=self.labels)
         legend = (
             f"Compared with {_markdown.escape(self.reference)}, the same exposures resampled for "
             f"both: ▲ better, ▼ worse, ≈ not distinguishable at {self.level:.0%}; no mark where "
@@ -176,11 +178,12 @@ class Report:
     def save(self, directory: str | os.PathLike[str], *, figures: bool = True) -> None:
         """Write the report into a folder, which is made when missing.
 
-        ``report.md``, ``report.html``, ``report.csv``; every table in ``tables/`` as CSV, Parquet,
+        ``report.md``, ``report.html``; every table in ``tables/`` as CSV, Parquet,
         Markdown and LaTeX; every figure in ``figures/`` as PNG and PDF; ``arviz/<name>.nc``;
-        ``hardware.json`` with the machine and the time; and, last, ``manifest.json``. All but the
-        hardware are the same bytes from the same evaluation, ArviZ's files but for what HDF5 adds.
-        Each file appears complete or not at all.
+        ``hardware.json`` with the machine, the time and the list of files; and, last,
+        ``manifest.json``. All but ``hardware.json`` are the same bytes from the same evaluation.
+        Each file appears complete or not at all, and those of a report that was there before are
+        replaced or deleted.
 
         Args:
             directory: The folder.
@@ -202,28 +205,21 @@ class Report:
     def _repr_html_(self) -> str:
         return self.table.to_html(index=False, float_format="{:.4g}".format, na_rep="–")
 
-    @property
-    def _probabilities(self) -> dict[str, Counts]:
-        """Those of `counts` that may be taken at their word."""
-        trusted = {self.labels[n] for n, m in self.rows.items() if m[0].row.is_probability}
-        return {name: one for name, one in self.counts.items() if name in trusted and one.size}
+    def _in_bins(self, curve_of: Callable[..., Any]) -> dict[str, Any]:
+        """Printed name -> curve, of the rows whose scores may be taken at their word."""
+        part = self.observed.slices[0]
+        return {
+            label: curve_of(self.counts[label], self.rows[name], part, level=self.level)
+            for name, label in self.labels.items()
+            if label in self.counts and self.rows[name][0].row.is_probability
+        }
 
 
 def posteriors(rows: Mapping[str, Sequence[Tally]]) -> dict[str, Tally]:
     """Name -> tally of every posterior with draws; of several seeds each by number."""
-    found = {}
-    for name, members in rows.items():
-        for tally in members:
-            if is_posterior(tally.row.predictor) and tally.num_draws:
-                number = f" #{tally.row.member + 1}" if len(members) > 1 else ""
-                found[name + number] = tally
-    return found
-
-
-def make_loo(rows: Mapping[str, Sequence[Tally]]) -> pd.DataFrame:
-    """The table of leave-one-exposure-out."""
-    tallies = posteriors(rows)
-    return loo_table(
-        {name: to_arviz(name, tally) for name, tally in tallies.items()},
-        {name: tally.log_likelihood for name, tally in tallies.items()},
-    )
+    return {
+        member_name(name, tally.row.member, len(members)): tally
+        for name, members in rows.items()
+        for tally in members
+        if is_posterior(tally.row.predictor) and tally.num_draws
+    }

@@ -19,7 +19,6 @@ from bayescr.evaluation.metrics.family import Statistic
 from bayescr.evaluation.predictors import (
     Asked,
     DatasetLike,
-    PosteriorLike,
     Predictor,
     Said,
     is_posterior,
@@ -101,7 +100,7 @@ class _Answers:
 
 def draw_sites(
     name: str,
-    posterior: PosteriorLike,
+    posterior: Predictor,
     *,
     num_samples: int,
     seed: int,

@@ -8,7 +8,7 @@ ECE, so no ECE should be read without it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,18 +18,28 @@ from bayescr.evaluation._arrays import Array
 from bayescr.evaluation.bootstrap import Estimate, mean_of_seeds
 from bayescr.evaluation.estimates import Estimates, resampling_of
 from bayescr.evaluation.metrics import HITS, Metric, ood_auroc
+from bayescr.evaluation.predictors import passes
 from bayescr.evaluation.records import Observed, Tally
 
-__all__ = ["difference_table", "hits_table", "interval_table", "shift_table", "wide_table"]
+__all__ = [
+    "difference_table",
+    "hits_table",
+    "interval_table",
+    "shift_table",
+    "temperature",
+    "wide_table",
+]
 
 Rows = Mapping[str, Sequence[Tally]]
 
 
-def wide_table(estimates: Estimates, rows: Rows, observed: Observed) -> pd.DataFrame:
+def wide_table(
+    estimates: Estimates, rows: Rows, observed: Observed, *, num_samples: int
+) -> pd.DataFrame:
     """A row for each predictor and field with the values of all metrics.
 
     ``temperature`` is that of a posterior, NaN for what is none; ``seeds`` counts the networks
-    whose mean the values are.
+    whose mean the values are, ``passes`` those through a network for one of its predictions.
     """
     records = []
     for part in observed.slices:
@@ -45,6 +55,7 @@ def wide_table(estimates: Estimates, rows: Rows, observed: Observed) -> pd.DataF
                     "exposures": len(inside),
                     "pixels": int(pixels),
                     "seeds": len(rows[name]),
+                    "passes": passes(rows[name][0].row.predictor, num_samples),
                 }
             )
     return pd.DataFrame(records)
@@ -68,16 +79,22 @@ def interval_table(
 
 
 def difference_table(
-    estimates: Estimates, rows: Rows, metrics: Sequence[Metric], *, reference: str, level: float
+    estimates: Estimates,
+    rows: Rows,
+    metrics: Sequence[Metric],
+    *,
+    references: Iterable[str],
+    level: float,
 ) -> pd.DataFrame:
-    """Every row's paired difference to the reference row, its interval and what it amounts to.
+    """Every row's paired difference to reference rows, its interval and what it amounts to.
 
     Rows of the same networks, such as MAP and MAP under a temperature, differ network by network:
     what the seeds of training do to both is in neither's way.
     """
     records = []
     networks = {name: [tally.row.base for tally in members] for name, members in rows.items()}
-    for field, name, metric, members in _each(estimates, metrics):
+    pairs = [(reference, each) for reference in references for each in _each(estimates, metrics)]
+    for reference, (field, name, metric, members) in pairs:
         if name == reference:
             continue
         others = estimates[field][reference][metric.name]

@@ -5,7 +5,7 @@
 """
 
 from bayescr.experiments._settings import Choice
-from bayescr.experiments.checking import Verdict, check
+from bayescr.experiments.checking import CheckResult, check
 from bayescr.experiments.comparison import Step, compare, plan
 from bayescr.experiments.config import (
     Arm,
@@ -22,6 +22,7 @@ from bayescr.experiments.reading import read_experiment
 
 __all__ = [
     "Arm",
+    "CheckResult",
     "Choice",
     "Data",
     "Evaluation",
@@ -32,7 +33,6 @@ __all__ = [
     "Start",
     "Step",
     "Training",
-    "Verdict",
     "check",
     "compare",
     "plan",

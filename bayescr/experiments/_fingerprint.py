@@ -10,13 +10,39 @@ from typing import Any
 
 from bayescr.errors import BayescrError
 
-__all__ = ["SHORT", "differences", "of_file", "of_files", "of_json", "to_json"]
+__all__ = [
+    "SHORT",
+    "differences",
+    "of_bytes",
+    "of_file",
+    "of_files",
+    "of_json",
+    "read",
+    "to_json",
+]
 
 SHORT = 12  # digits that name a folder
 
 
+def read(path: Path) -> bytes:
+    """A file's bytes.
+
+    Raises:
+        BayescrError: If it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def of_bytes(data: bytes) -> str:
+    """Of what was read."""
+    return hashlib.sha256(data).hexdigest()
+
+
 def of_file(path: Path) -> str:
-    """Of a file's bytes.
+    """Of a file's bytes, of which not all are in memory at once.
 
     Raises:
         BayescrError: If it cannot be read.
@@ -25,7 +51,7 @@ def of_file(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise BayescrError(f"cannot read '{path}': {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
 
 
 def of_files(paths: Iterable[Path]) -> dict[str, str]:
@@ -35,7 +61,7 @@ def of_files(paths: Iterable[Path]) -> dict[str, str]:
 
 def of_json(value: Any) -> str:
     """Of a tree of settings; the order of keys does not matter."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return of_bytes(json.dumps(value, sort_keys=True).encode())
 
 
 def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -50,3 +76,7 @@ def differences(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def to_json(value: Any) -> str:
     """For a file that people read."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+
+
+def _unreadable(path: Path, error: OSError) -> BayescrError:
+    return BayescrError(f"cannot read '{path}': {error.strerror or error}")

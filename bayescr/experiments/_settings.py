@@ -169,8 +169,10 @@ def _fits(value: Any, annotation: Any) -> bool:
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is tuple:
         return isinstance(value, tuple) and all(_fits(entry, inner[0]) for entry in value)
-    if origin is not None:
-        return isinstance(value, origin)
+    if origin is Mapping:
+        return isinstance(value, Mapping) and all(_fits(one, inner[1]) for one in value.values())
+    if annotation is Any:
+        return True
     if annotation is float:  # a whole number is a number
         return isinstance(value, int | float) and not isinstance(value, bool)
     return isinstance(value, annotation) and (annotation is bool or not isinstance(value, bool))
@@ -186,8 +188,11 @@ def _described(annotation: Any) -> str:
     if _is_union(annotation):
         options = [o for o in typing.get_args(annotation) if o is not types.NoneType]
         return " or ".join(_described(option) for option in options)
-    if typing.get_origin(annotation) is tuple:
-        return f"an array, each of it {_described(typing.get_args(annotation)[0])}"
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is tuple:
+        return f"an array, each of it {_described(inner[0])}"
+    if origin is Mapping:
+        return f"a table, each of it {_described(inner[1])}"
     return _WORDS.get(annotation, "a table")
 
 

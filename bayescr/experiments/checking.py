@@ -25,7 +25,7 @@ from bayescr.experiments.lock import locked
 from bayescr.experiments.own_code import OwnCode
 from bayescr.experiments.preparation import prepare
 
-__all__ = ["Verdict", "check"]
+__all__ = ["CheckResult", "check"]
 
 _TABLES = (".csv", ".json", ".md", ".parquet", ".tex")  # pictures and pages are drawn from these
 _MAY_DIFFER, _MANIFEST = "hardware.json", "manifest.json"
@@ -34,7 +34,7 @@ _WIDE = 60  # characters of a value
 
 
 @dataclass(frozen=True, kw_only=True)
-class Verdict:
+class CheckResult:
     """What came of a check.
 
     Attributes:
@@ -49,7 +49,7 @@ class Verdict:
     versions: tuple[str, ...] = ()
 
 
-def check(output: str | Path, *, device: str = "auto", progress: bool = False) -> Verdict:
+def check(output: str | Path, *, device: str = "auto", progress: bool = False) -> CheckResult:
     """Evaluate the fits of a finished experiment again and compare all tables, byte for byte.
 
     The folder suffices: it has the fits, the frames that were simulated and copies of the user's
@@ -72,9 +72,10 @@ def check(output: str | Path, *, device: str = "auto", progress: bool = False) -
     with locked(output) if os.access(output, os.W_OK) else contextlib.nullcontext():
         changed = list(_changed_code(output, record["code"]))
         if changed:
-            return Verdict(agreeing=0, differences=tuple(changed))
+            return CheckResult(agreeing=0, differences=tuple(changed))
         code = OwnCode(folder=output, copies=record["code"])
         prepared = prepare(output / SOURCE, output, code=code, device=device)
+        data = {name: part["files"] for name, part in record["data"].items()}
         parts = {
             name: Part(name=name, folder=output / part["folder"])
             for name, part in record["data"].items()
@@ -83,16 +84,16 @@ def check(output: str | Path, *, device: str = "auto", progress: bool = False) -
         runs = {name: [output / run for run in each] for name, each in record["runs"].items()}
         settings = json.loads(json.dumps(to_table(prepared.experiment)))
         changed = [
-            *_changed_data(parts, record["data"]),
+            *_changed_data(parts, data),
             *_changed_settings(record["settings"], settings),
         ]
         if changed:
-            return Verdict(agreeing=0, differences=tuple(changed))
+            return CheckResult(agreeing=0, differences=tuple(changed))
         try:
             with _threads(record["threads"]):
-                report = evaluate_runs(prepared, runs, progress=progress)
+                report = evaluate_runs(prepared, runs, data=data, progress=progress)
         except BayescrError as error:
-            return Verdict(agreeing=0, differences=(str(error),))
+            return CheckResult(agreeing=0, differences=(str(error),))
         with tempfile.TemporaryDirectory(prefix="bayescr-check-") as folder:
             report.save(folder, figures=False)
             verdict = _compare(output / REPORT, Path(folder))
@@ -139,14 +140,16 @@ def _changed_code(output: Path, copies: Mapping[str, str]) -> Iterator[str]:
             yield f"code: {path}, the copy of {file}, was changed"
 
 
-def _changed_data(parts: Mapping[str, Part], before: Mapping[str, Any]) -> Iterator[str]:
+def _changed_data(
+    parts: Mapping[str, Part], before: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
     for name, part in parts.items():
         try:
             now = part.hashes()
         except BayescrError as error:
             yield str(error)
             continue
-        for change in fingerprint.differences(before[name]["files"], now):
+        for change in fingerprint.differences(before[name], now):
             yield f"{name} data: {part.folder}/{change}"
 
 
@@ -155,7 +158,7 @@ def _changed_settings(before: Any, now: Any) -> Iterator[str]:
         yield f"{SOURCE}: {line}"
 
 
-def _compare(before: Path, now: Path) -> Verdict:
+def _compare(before: Path, now: Path) -> CheckResult:
     ours, theirs = _tables(before), _tables(now)
     agreeing, differences, versions = 0, [], []
     for name in sorted({*ours, *theirs}):
@@ -171,7 +174,7 @@ def _compare(before: Path, now: Path) -> Verdict:
         differences += [f"{name}: {line}" for line in lines[:_SHOWN]]
         if len(lines) > _SHOWN:
             differences.append(f"{name}: and {len(lines) - _SHOWN} more")
-    return Verdict(agreeing=agreeing, differences=tuple(differences), versions=tuple(versions))
+    return CheckResult(agreeing=agreeing, differences=tuple(differences), versions=tuple(versions))
 
 
 def _tables(folder: Path) -> dict[str, Path]:

@@ -32,8 +32,7 @@ from bayescr.experiments._settings import to_table
 from bayescr.experiments.assessment import assess
 from bayescr.experiments.frames import Part
 from bayescr.experiments.lock import locked
-from bayescr.experiments.own_code import files_of
-from bayescr.experiments.preparation import Prepared, check_apart, prepare
+from bayescr.experiments.preparation import Prepared, check_apart, check_frames, prepare
 from bayescr.experiments.runs import Run, in_order, load, recipe_of, train
 
 __all__ = ["RECORD", "REPORT", "SOURCE", "Step", "compare", "evaluate_runs", "plan"]
@@ -69,6 +68,7 @@ def plan(experiment: str | Path, output: str | Path, *, device: str = "auto") ->
         BayescrError: If something in the experiment, or its data, cannot be.
     """
     prepared = prepare(experiment, output, device=device)
+    check_frames(prepared)
     parts = prepared.parts.values()
     steps = [
         Step(what=f"{part.name} frames", state=_state(part), folder=part.folder) for part in parts
@@ -98,7 +98,9 @@ def compare(
     """Train the arms of an experiment, as far as they are not trained yet, and compare them.
 
     Interrupted at any time, it goes on where it was when called again: a fit that had begun is
-    made anew, none that had ended. The result is the same, byte for byte.
+    made anew, none that had ended. On the same machine with the same number of threads the result
+    is the same, byte for byte. The experiment's file and the user's own code are read once: what
+    is edited meanwhile counts the next time.
 
     Args:
         experiment: The TOML file.
@@ -115,13 +117,12 @@ def compare(
             work in the folder, or a fit fails.
     """
     prepared = prepare(experiment, output, device=device)
-    source, output = Path(experiment).read_bytes(), prepared.output
+    output = prepared.output
     if (output / REPORT).exists() and not (output / "runs").is_dir():
         raise BayescrError(f"'{output / REPORT}' is of no experiment: choose another folder")
-    for part in prepared.parts.values():
-        if not part.series:
-            part.files()  # which says what is missing, before anything is made
+    check_frames(prepared)
     with locked(output):
+        prepared = prepared.with_copies()
         for note in prepared.notes:
             say(f"note: {note}")
         for part in prepared.parts.values():
@@ -136,11 +137,11 @@ def compare(
             say(f"unused: {folder}")
         folders = {name: [run.folder for run in each] for name, each in arms.items()}
         say(f"evaluate {len(arms)} arm(s) of {len(prepared.experiment.seeds)} seed(s)")
-        report = evaluate_runs(prepared, folders, progress=progress)
+        report = evaluate_runs(prepared, folders, data=data, progress=progress)
         (output / RECORD).unlink(missing_ok=True)  # while it is missing, nothing is complete
         _replace(output / REPORT, report)
         with atomic_path(output / SOURCE) as temporary:
-            temporary.write_bytes(source)
+            temporary.write_bytes(prepared.source)
         with atomic_path(output / RECORD) as temporary:
             record = _record(prepared, data, folders)
             temporary.write_text(fingerprint.to_json(record), encoding="utf-8")
@@ -148,13 +149,18 @@ def compare(
 
 
 def evaluate_runs(
-    prepared: Prepared, folders: Mapping[str, Sequence[Path]], *, progress: bool
+    prepared: Prepared,
+    folders: Mapping[str, Sequence[Path]],
+    *,
+    data: Mapping[str, Mapping[str, str]],
+    progress: bool,
 ) -> Report:
     """Evaluate fits that are kept.
 
     Args:
         prepared: The experiment.
         folders: Arm -> the folder of its fit with each seed.
+        data: Part -> file -> hash.
         progress: Show a bar.
 
     Raises:
@@ -179,6 +185,7 @@ def evaluate_runs(
             datasets,
             notes=prepared.notes,
             code=prepared.code,
+            context=_context(prepared, folders, data),
             progress=lambda done, total: advance(),
         )
 
@@ -257,5 +264,28 @@ def _record(
             name: [folder.relative_to(output).as_posix() for folder in each]
             for name, each in folders.items()
         },
-        "code": prepared.code.keep(files_of(prepared.experiment), output),
+        "code": dict(prepared.code.copies),
     }
+
+
+def _context(
+    prepared: Prepared,
+    folders: Mapping[str, Sequence[Path]],
+    data: Mapping[str, Mapping[str, str]],
+) -> dict[str, Any]:
+    """The experiment for the report's manifest, without a word of where on a disk it was."""
+    copies = prepared.code.copies.values()
+    return {
+        "experiment": _without_folders(to_table(prepared.experiment)),
+        "data": {part: dict(files) for part, files in data.items()},
+        "fits": {name: [folder.name for folder in each] for name, each in folders.items()},
+        "code": {copy: fingerprint.of_file(prepared.code.folder / copy) for copy in copies},
+    }
+
+
+def _without_folders(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_folders(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(one) for one in value]
+    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

@@ -18,12 +18,12 @@ Paths are relative to the file.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from bayescr.errors import BayescrError
+from bayescr.evaluation.records import file_stem
 from bayescr.experiments._settings import Choice, Settings
 
 __all__ = [
@@ -36,7 +36,6 @@ __all__ = [
     "Simulated",
     "Start",
     "Training",
-    "file_stem",
 ]
 
 
@@ -218,8 +217,9 @@ class Evaluation(Settings):
         level: Of the intervals.
         seed: Of the draws and resamplings.
         reference: The row that others are compared with.
-        recalibrate: Names of `bayescr.evaluation.recalibration` for rows of the deterministic
-            arms; a temperature-scaled one is there whenever there are validation exposures.
+        recalibrate: Arm or classical method -> calibrators to fit on the validation exposures, a
+            row each: ``"temperature"``, ``"platt"``, ``"beta"``, ``"isotonic"`` or your own. A
+            deterministic arm under its temperature is there unasked.
         metrics: Your own, ``"file.py:attribute"``, besides the standard ones.
         sites: Weights whose draws go into the ArviZ data; default: the head's.
     """
@@ -229,7 +229,7 @@ class Evaluation(Settings):
     level: float = 0.95
     seed: int = 0
     reference: str | None = None
-    recalibrate: tuple[str, ...] = ("temperature",)
+    recalibrate: Mapping[str, tuple[Choice, ...]] = field(default_factory=dict)
     metrics: tuple[str, ...] = ()
     sites: tuple[str, ...] | None = None
 
@@ -272,17 +272,18 @@ class Experiment(Settings):
             )
         stems: dict[str, str] = {}
         for name in (*self.arms, *self.classical):
+            if not name.strip():
+                raise BayescrError("a row has no name: expected letters or digits")
+            if name in self.arms and name in self.classical:
+                raise BayescrError(
+                    f"'{name}' is both an arm and a classical method: expected names of their own"
+                )
             other = stems.setdefault(file_stem(name).lower(), name)  # some disks ignore case
-            if other != name or not file_stem(name):
+            if other != name:
                 raise BayescrError(
                     f"arms '{other}' and '{name}' would share the folder '{file_stem(name)}': "
                     "expected names that differ in letters or digits"
                 )
-
-
-def file_stem(name: str) -> str:
-    """The name of a row as part of the name of a folder."""
-    return re.sub(r"[^\w.+-]+", "-", name).strip(".-")
 
 
 def _at_least(smallest: int, **numbers: int) -> None:

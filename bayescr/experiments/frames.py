@@ -80,8 +80,15 @@ class Part:
         return now
 
     def dataset(self, *, patch: int | None, scaling: Scaling) -> PatchDataset:
-        """The exposures as patches, or whole."""
-        return PatchDataset.from_directory(self.folder, patch=patch, scaling=scaling)
+        """The exposures as patches in memory, or whole, each read when it is asked for.
+
+        Raises:
+            BayescrError: If there are none, or one has no truth.
+        """
+        self.files()
+        return PatchDataset.from_directory(
+            self.folder, patch=patch, scaling=scaling, in_memory=patch is not None
+        )
 
     def files(self) -> list[Path]:
         """The FITS files.

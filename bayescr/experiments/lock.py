@@ -21,7 +21,8 @@ def locked(folder: Path) -> Iterator[None]:
     """Keep others out of a folder while the block runs.
 
     The lock is the system's, on a file: it ends with the process, killed or not, so that none is
-    ever left behind. The file stays, empty.
+    ever left behind. The file stays, empty. Where the system or the disk has no locks, as some
+    disks on a network, a warning says that others are not kept out.
 
     Raises:
         BayescrError: If another process is in there, or the folder cannot be made or written to.
@@ -29,7 +30,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         import fcntl
     except ImportError:  # Windows
-        _log.warning("this system has no file locks: run one comparison at a time in '%s'", folder)
+        _warn(folder, "this system has no file locks")
         yield
         return
     try:
@@ -42,11 +43,13 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise BayescrError(
                 f"another comparison is at work in '{folder}' ({_owner(file)}): wait for it, or "
                 "choose another folder"
             ) from error
+        except OSError as error:
+            _warn(folder, f"this disk has no file locks ({error.strerror or error})")
         os.truncate(file, 0)
         os.pwrite(file, f"process {os.getpid()}".encode(), 0)
         try:
@@ -55,6 +58,10 @@ def locked(folder: Path) -> Iterator[None]:
             os.truncate(file, 0)
     finally:
         os.close(file)  # which gives the lock back
+
+
+def _warn(folder: Path, reason: str) -> None:
+    _log.warning("%s: run one comparison at a time in '%s'", reason, folder)
 
 
 def _owner(file: int) -> str:

@@ -1,7 +1,9 @@
 """Priors, guides, metrics of the user's own, and where their files are.
 
-A comparison keeps a copy of every such file beside its results, so that it can be evaluated again
-when the user's has changed or gone; the hash of the text is part of what names a fit.
+A comparison first copies every such file to its results and from then on looks at the copies alone:
+what is trained is what was hashed, and it can be evaluated again when the user's file has changed
+or gone. The hash of the text is part of what names a fit. A module of an installed package, named
+``package.module:attribute``, is not copied; its text counts as it was when first looked at.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +31,12 @@ class OwnCode:
     Attributes:
         folder: What the names of files are relative to.
         copies: File as the experiment names it -> its copy below ``folder``.
+        modules: Module -> hash of its source, of those that were looked at.
     """
 
     folder: Path
     copies: Mapping[str, str] = field(default_factory=dict)
+    modules: dict[str, str | None] = field(default_factory=dict, repr=False, compare=False)
 
     def make(
         self, choice: Choice, family: Mapping[str, Any], *, kind: str, method: str = "__call__"
@@ -62,19 +66,27 @@ class OwnCode:
             described["name"] = f"{Path(source).name}:{attribute}"
             described["source"] = fingerprint.of_file(self.path(source))
         elif colon:
-            described["source"] = _source_of_module(source)
+            if source not in self.modules:  # later it may say what was never imported
+                self.modules[source] = _source_of_module(source)
+            described["source"] = self.modules[source]
         return described
 
-    def keep(self, files: list[str], output: Path) -> dict[str, str]:
-        """Copy files below ``output``; returns the copies by the names of the files."""
+    def copied(self, files: list[str], output: Path) -> OwnCode:
+        """The same code through copies of its files below ``output``, made where missing.
+
+        Raises:
+            BayescrError: If a file cannot be read.
+        """
         copies = {}
         for file in files:
-            short = fingerprint.of_file(self.path(file))[: fingerprint.SHORT]
+            text = fingerprint.read(self.path(file))  # once: it may change at any time
+            short = fingerprint.of_bytes(text)[: fingerprint.SHORT]
             copies[file] = f"code/{short}/{Path(file).name}"
-            if not (output / copies[file]).is_file():
-                with atomic_path(output / copies[file]) as temporary:
-                    temporary.write_bytes(self.path(file).read_bytes())
-        return copies
+            copy = output / copies[file]
+            if not copy.is_file() or copy.read_bytes() != text:
+                with atomic_path(copy) as temporary:
+                    temporary.write_bytes(text)
+        return replace(self, folder=output, copies=copies)
 
     def _located(self, name: str) -> str:
         source, _, attribute = name.rpartition(":")
@@ -84,6 +96,7 @@ class OwnCode:
 def files_of(experiment: Experiment) -> list[str]:
     """The user's files that an experiment names."""
     names = [*experiment.evaluation.metrics, *(c.name for c in experiment.classical.values())]
+    names += [one.name for each in experiment.evaluation.recalibrate.values() for one in each]
     for arm in experiment.arms.values():
         choices = (arm.guide, arm.model.prior, arm.model.likelihood, arm.training.kl_schedule)
         names += [choice.name for choice in choices]

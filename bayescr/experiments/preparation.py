@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bayescr._device import find_device
-from bayescr._names import kebab, unknown_name
-from bayescr._random import seeded
+from bayescr._names import unknown_name
 from bayescr.data import Scaling
 from bayescr.errors import BayescrError
+from bayescr.evaluation._checks import check_data
+from bayescr.evaluation.classical import unavailable
 from bayescr.experiments._settings import Choice
-from bayescr.experiments.assessment import CALIBRATORS, make_classical, own_metrics
+from bayescr.experiments.assessment import make_classical, own_metrics, row_names
 from bayescr.experiments.config import Experiment
 from bayescr.experiments.frames import Part, find_parts
-from bayescr.experiments.own_code import OwnCode
-from bayescr.experiments.reading import read_experiment
+from bayescr.experiments.own_code import OwnCode, files_of
+from bayescr.experiments.reading import parse_experiment, read_source
 from bayescr.experiments.runs import Recipe, Run, plan_runs, recipe_of, start_recipe
+from bayescr.inference import Posterior
 from bayescr.simulation.sky import field_name
 
-__all__ = ["Prepared", "check_apart", "prepare"]
+__all__ = ["Prepared", "check_apart", "check_frames", "prepare"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,9 @@ class Prepared:
     """An experiment with its data and the user's own code found.
 
     Attributes:
-        experiment: With a deterministic arm among the others.
+        file: The TOML file.
+        source: What it says.
+        experiment: The same, with a deterministic arm among the others.
         notes: What was done to it.
         code: The user's own.
         parts: Its data.
@@ -40,6 +43,8 @@ class Prepared:
         output: The folder of the results.
     """
 
+    file: Path
+    source: bytes
     experiment: Experiment
     notes: tuple[str, ...]
     code: OwnCode
@@ -51,6 +56,17 @@ class Prepared:
     def scaling(self) -> Scaling:
         """From pixels to network input, in all arms."""
         return Scaling(softening=self.experiment.data.softening)
+
+    def with_copies(self) -> Prepared:
+        """The same through copies of the user's own files, which are kept with the results.
+
+        Raises:
+            BayescrError: If a file was changed since, and cannot be any more.
+        """
+        code = self.code.copied(files_of(self.experiment), self.output)
+        experiment = parse_experiment(self.source, file=str(self.file))
+        experiment, notes = _examined(experiment, self.file, code)
+        return dataclasses.replace(self, experiment=experiment, notes=notes, code=code)
 
     def runs(self, data: Mapping[str, Mapping[str, str]]) -> dict[str, list[Run]]:
         """The fits of every arm, given the hashes of the data."""
@@ -78,18 +94,36 @@ def prepare(
         BayescrError: If something in the experiment cannot be.
     """
     file, output = Path(file), Path(output)
-    experiment, notes = _with_baseline(read_experiment(file))
+    source = read_source(file)
     code = OwnCode(folder=file.parent) if code is None else code
     device = str(find_device(device))
-    for at, look in _looks(experiment, code):
-        try:
-            look()
-        except BayescrError as error:
-            raise BayescrError(f"'{file}' {at}: {error}") from error
-    parts = find_parts(experiment.data, beside=file.parent, output=output)
+    experiment, notes = _examined(parse_experiment(source, file=str(file)), file, code)
     return Prepared(
-        experiment=experiment, notes=notes, code=code, parts=parts, device=device, output=output
+        file=file,
+        source=source,
+        experiment=experiment,
+        notes=notes,
+        code=code,
+        parts=find_parts(experiment.data, beside=file.parent, output=output),
+        device=device,
+        output=output,
     )
+
+
+def check_frames(prepared: Prepared) -> None:
+    """Look at the headers of the user's frames: nothing of this is to be found after the training.
+
+    Raises:
+        BayescrError: If there are no frames, one has no truth, or files of one name are in parts
+            that need different ones.
+    """
+    given = {
+        name: part.dataset(patch=None, scaling=prepared.scaling)
+        for name, part in prepared.parts.items()
+        if not part.series
+    }
+    for apart in (("train", "validation"), ("test", "validation", "shifted")):
+        check_data({name: given.get(name) for name in apart})
 
 
 def check_apart(data: Mapping[str, Mapping[str, str]]) -> None:
@@ -108,60 +142,93 @@ def check_apart(data: Mapping[str, Mapping[str, str]]) -> None:
                 )
 
 
-def _with_baseline(experiment: Experiment) -> tuple[Experiment, tuple[str, ...]]:
-    """With a MAP arm: what a Bayesian arm has to beat is in every table."""
-    if any(_is_point(arm.guide) for arm in experiment.arms.values()):
-        return experiment, ()
-    first, arm = next(iter(experiment.arms.items()))
-    name = "MAP" if "MAP" not in experiment.arms else "MAP baseline"
-    baseline = dataclasses.replace(arm, guide=Choice(name="map"))
-    note = f"no arm is deterministic: '{name}' was added, with the model and training of '{first}'"
-    arms = {name: baseline, **experiment.arms}
-    return dataclasses.replace(experiment, arms=arms), (note,)
+Untrained = Mapping[str, Posterior | None]  # arm -> its posterior, None: see `Recipe.untrained`
 
 
-def _is_point(guide: Choice) -> bool:
-    return kebab(guide.name) == "map" or guide.name.endswith(":AutoDelta")
+def _examined(
+    experiment: Experiment, file: Path, code: OwnCode
+) -> tuple[Experiment, tuple[str, ...]]:
+    """An experiment of which everything was looked at, with a baseline, and what to say of that."""
 
+    @contextlib.contextmanager
+    def at(place: str) -> Iterator[None]:
+        try:
+            yield
+        except BayescrError as error:
+            raise BayescrError(f"'{file}' {place}: {error}") from error
 
-def _looks(experiment: Experiment, code: OwnCode) -> Iterator[tuple[str, Callable[[], Any]]]:
-    """Where in the file, and what finds out whether it can be."""
     simulate = experiment.data.simulate
     has_validation = bool(simulate.validation if simulate else experiment.data.validation)
     if simulate:
-        yield "[data.simulate]", lambda: [field_name(name) for name in simulate.fields]
+        with at("[data.simulate]"):
+            for name in simulate.fields:
+                field_name(name)
         if simulate.shifted:
-            yield "[data.simulate.shifted]", partial(field_name, simulate.shifted.field)
-    yield "[data]", lambda: Scaling(softening=experiment.data.softening)
+            with at("[data.simulate.shifted]"):
+                field_name(simulate.shifted.field)
+    with at("[data]"):
+        Scaling(softening=experiment.data.softening)
+    untrained = {}
     for name, arm in experiment.arms.items():
-        yield f"[arms.{name}]", partial(_look_at, recipe_of(arm), code, has_validation)
+        with at(f"[arms.{name}]"):
+            untrained[name] = _looked_at(recipe_of(arm), code, has_validation)
         start = start_recipe(experiment, arm)
         if start is not None:
-            yield "[start]", partial(_look_at, start, code, has_validation)
+            with at("[start]"):
+                _looked_at(start, code, has_validation)
+    notes: tuple[str, ...] = ()
+    if not any(one is not None and one.is_deterministic for one in untrained.values()):
+        experiment, name, note = _with_baseline(experiment)
+        notes = (note,)
+        untrained[name] = _looked_at(recipe_of(experiment.arms[name]), code, has_validation)
     for name, choice in experiment.classical.items():
-        yield f"[classical] {name}", partial(make_classical, choice, code)
-    yield "[evaluation]", partial(_look_at_evaluation, experiment, code, has_validation)
+        with at(f"[classical] {name}"):
+            make_classical(choice, code)
+    with at("[evaluation]"):
+        _look_at_evaluation(experiment, untrained, code, has_validation)
+    return experiment, notes
 
 
-def _look_at(recipe: Recipe, code: OwnCode, has_validation: bool) -> None:
+def _with_baseline(experiment: Experiment) -> tuple[Experiment, str, str]:
+    """With a MAP arm: what a Bayesian arm has to beat is in every table; its name, and a note."""
+    first, arm = next(iter(experiment.arms.items()))
+    name = "MAP"
+    while name in (*experiment.arms, *experiment.classical):
+        name += " baseline"
+    baseline = dataclasses.replace(arm, guide=Choice(name="map"))
+    note = f"no arm is deterministic: '{name}' was added, with the model and training of '{first}'"
+    arms = {name: baseline, **experiment.arms}
+    return dataclasses.replace(experiment, arms=arms), name, note
+
+
+def _looked_at(recipe: Recipe, code: OwnCode, has_validation: bool) -> Posterior | None:
     for kind in recipe.choices:
         recipe.make(kind, code)
-    with seeded(0):
-        recipe.make_model(code, num_classes=1)
     recipe.describe(code, device="cpu")
     if recipe.training.patience is not None and not has_validation:
         raise BayescrError("patience needs validation exposures to watch: give some")
+    return recipe.untrained(code)
 
 
-def _look_at_evaluation(experiment: Experiment, code: OwnCode, has_validation: bool) -> None:
+def _look_at_evaluation(
+    experiment: Experiment, untrained: Untrained, code: OwnCode, has_validation: bool
+) -> None:
     asked = experiment.evaluation
     own_metrics(experiment, code)
-    for name in asked.recalibrate:
-        if name not in CALIBRATORS:
-            raise unknown_name("recalibration", name, list(CALIBRATORS))
-    if set(asked.recalibrate) - {"temperature"} and not has_validation:
+    if asked.recalibrate and not has_validation:
         raise BayescrError("recalibrate needs validation exposures to fit on: give some")
-    rows = [*experiment.arms, *experiment.classical]
+    points = {name for name, one in untrained.items() if one is None or one.is_deterministic}
+    rows = row_names(experiment, points=points, has_validation=has_validation, code=code)
     reference = asked.reference
-    if reference and not any(f"{reference}, ".startswith(f"{row}, ") for row in rows):
-        raise unknown_name("reference row", reference, rows)
+    if reference is not None and reference not in rows:
+        raise unknown_name("reference row", reference, list(rows))
+    for name, choice in experiment.classical.items():
+        reason = unavailable(make_classical(choice, code))
+        if reason and f"{reference}, ".startswith(f"{name}, "):  # it, or it recalibrated
+            raise BayescrError(f"there will be no row '{reference}' to refer to: {reason}")
+    for name in experiment.arms if asked.sites else ():
+        one = untrained[name]
+        known = None if one is None else list(one.draw(1))
+        for site in asked.sites or ():
+            if known is not None and site not in known:
+                raise unknown_name(f"site of arm '{name}'", site, known)

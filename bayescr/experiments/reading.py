@@ -12,7 +12,7 @@ from bayescr.errors import BayescrError
 from bayescr.experiments._settings import Settings, from_table, known_keys
 from bayescr.experiments.config import Arm, Experiment, Model, Training
 
-__all__ = ["read_experiment"]
+__all__ = ["parse_experiment", "read_experiment", "read_source"]
 
 
 def read_experiment(path: str | Path) -> Experiment:
@@ -22,15 +22,28 @@ def read_experiment(path: str | Path) -> Experiment:
         BayescrError: If there is no such file, it is not TOML, or it says something that cannot
             be; the message names file, table and key.
     """
-    path = Path(path)
+    return parse_experiment(read_source(path), file=str(path))
+
+
+def read_source(path: str | Path) -> bytes:
+    """What an experiment's file says; errors as of `read_experiment`."""
     try:
-        table = tomllib.loads(path.read_bytes().decode())
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BayescrError(
-            f"cannot read experiment '{path}': {reason}; expected a TOML file"
-        ) from error
-    return _assemble(table, file=str(path))
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error.strerror or str(error)) from error
+
+
+def parse_experiment(source: bytes, *, file: str) -> Experiment:
+    """The experiment that this means; errors as of `read_experiment`."""
+    try:
+        table = tomllib.loads(source.decode())
+    except ValueError as error:
+        raise _unreadable(file, str(error)) from error
+    return _assemble(table, file=file)
+
+
+def _unreadable(file: str | Path, reason: str) -> BayescrError:
+    return BayescrError(f"cannot read experiment '{file}': {reason}; expected a TOML file")
 
 
 def _assemble(table: dict[str, Any], *, file: str) -> Experiment:

@@ -1,8 +1,12 @@
-"""Fits that are kept: one folder each, named after everything that decides its result.
+"""Fits that are kept: one folder each, named after everything that was chosen for it.
 
 ``runs/<arm>-<seed>-<hash>/`` holds ``posterior.safetensors``, ``history.csv`` and, written last,
 ``arm.json``: where that is, the fit is complete. A fit that was interrupted is made again from its
-beginning, with the same bytes; one whose settings changed has another name, and the old one stays.
+beginning; one whose settings changed has another name, and the old one stays.
+
+The same fit has the same bytes on the same machine with the same number of threads: sums of
+float32 depend on how they are split. Machine and threads are not in the hash, so that a folder
+keeps its fits when it moves to another machine; ``arm.json`` says how many threads there were.
 """
 
 from __future__ import annotations
@@ -22,13 +26,15 @@ from bayescr._code import source_sha256
 from bayescr._device import compute_dtype, find_device
 from bayescr._files import atomic_path
 from bayescr._random import seeded
-from bayescr.data import PatchDataset
+from bayescr.data import PatchDataset, Scaling
 from bayescr.errors import BayescrError
+from bayescr.evaluation.records import file_stem
 from bayescr.experiments import _fingerprint as fingerprint
 from bayescr.experiments._settings import Choice, to_table
-from bayescr.experiments.config import Arm, Experiment, Model, Training, file_stem
+from bayescr.experiments.config import Arm, Experiment, Model, Training
 from bayescr.experiments.own_code import OwnCode
 from bayescr.inference import Posterior, annealing, fit, guides
+from bayescr.inference._pyro import build_guide
 from bayescr.models import BayesianSegmenter, UNet, likelihoods, priors
 
 __all__ = ["Recipe", "Run", "in_order", "load", "plan_runs", "recipe_of", "start_recipe", "train"]
@@ -82,6 +88,19 @@ class Recipe:
             random=declared.random,
         )
 
+    def untrained(self, code: OwnCode) -> Posterior | None:
+        """The posterior before its training, which knows its sites and whether it is a point.
+
+        None for a guide that is more than this after its training, of which nothing is known yet.
+        """
+        factory = self.make("guide", code)
+        with seeded(0):
+            model = self.make_model(code, num_classes=1)
+            guide = build_guide(factory, model, in_channels=1)
+        if hasattr(guide, "finalize"):
+            return None
+        return Posterior(model=model, guide=guide, guide_factory=factory, scaling=Scaling())
+
     def describe(self, code: OwnCode, *, device: str) -> dict[str, Any]:
         """Everything in it that decides the result."""
         settings = {**to_table(self.model), **to_table(self.training)}
@@ -101,7 +120,7 @@ class Run:
         seed: Of the fit.
         recipe: What is fitted.
         start: The fit that this one starts from.
-        decided_by: All that decides the result, JSON.
+        decided_by: All that was chosen and decides the result, JSON.
         folder: Where it is kept.
     """
 
@@ -119,7 +138,7 @@ class Run:
 
     @property
     def key(self) -> str:
-        """The hash of all that decides the result."""
+        """The hash of all that was chosen and decides the result."""
         return fingerprint.of_json(self.decided_by)
 
     @property
@@ -249,7 +268,7 @@ def train(
         "seed": run.seed,
         "start": None if start is None else start.folder.name,
         "num_classes": data.num_classes,
-        "threads": torch.get_num_threads(),  # no setting, but sums are rounded differently
+        "threads": torch.get_num_threads(),
         "key": run.key,
         "decided_by": run.decided_by,
         "files": fingerprint.of_files([file, history]),

@@ -34,12 +34,12 @@ from bayescr.errors import BayescrError
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Prediction", "RunningPrediction"]
+__all__ = ["LARGEST_LOGIT", "Prediction", "RunningPrediction"]
 
 Array = np.ndarray[Any, Any]
 
 _UNUSABLE = 4  # in DQ: HST's flag of a bad pixel, one of `bayescr.data.BAD_BITS`
-_LARGEST = 700.0  # |logit|; beyond it exp underflows in float64 and logits would turn infinite
+LARGEST_LOGIT = 700.0  # |logit|; beyond it exp underflows in float64 and logits would turn infinite
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -172,7 +172,7 @@ class RunningPrediction:
 
     def add(self, logits: torch.Tensor) -> None:
         """Add one draw's logits, (..., H, W)."""
-        logits = logits.detach().double().clamp(-_LARGEST, _LARGEST)
+        logits = logits.detach().double().clamp(-LARGEST_LOGIT, LARGEST_LOGIT)
         p, q = torch.sigmoid(logits), torch.sigmoid(-logits)
         entropy = p * softplus(-logits) + q * softplus(logits)
         if not self._sums:

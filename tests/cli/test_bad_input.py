@@ -238,7 +238,7 @@ def test_output_exists(fails, tmp_path, frames, exposure, posterior):
     arguments = {
         "out.fits": ("predict", exposure, "--model", posterior, "-o", tmp_path / "out.fits"),
         "posterior.safetensors": ("train", "--data", frames, "-o", tmp_path),
-        "report.csv": ("evaluate", "--data", frames, "--model", posterior, "-o", tmp_path),
+        "manifest.json": ("evaluate", "--data", frames, "--model", posterior, "-o", tmp_path),
     }
     for name, command in arguments.items():
         (tmp_path / name).write_text("mine")

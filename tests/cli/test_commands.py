@@ -333,7 +333,7 @@ def test_evaluate_prints_and_saves(bayescr, frames, posterior, tmp_path):
     quick = ("--samples", 2, "--bootstrap", 2)
     result = bayescr("evaluate", "--data", frames, *models, "-o", out, *quick)
     assert result.exit_code == 0, result.output
-    table = pd.read_csv(out / "report.csv")
+    table = pd.read_csv(out / "tables" / "table.csv")
     assert list(table["predictor"]) == ["base rate", "mean-field", "again", "mean-field-2"]
     assert (table["exposures"] == 3).all()
     assert "Brier skill" in result.stdout
@@ -349,7 +349,7 @@ def test_evaluate_names_given_are_not_taken_by_others(
     quick = ("--samples", 1, "--bootstrap", 0)
     result = bayescr("evaluate", "--data", frames, *models, "-o", tmp_path, *quick)
     assert result.exit_code == 0, result.output
-    table = pd.read_csv(tmp_path / "report.csv")
+    table = pd.read_csv(tmp_path / "tables" / "table.csv")
     assert list(table["predictor"]) == ["base rate", "mean-field-2", "mean-field"]
     assert list(table["seeds"]) == [1, 1, 2]  # given twice: two seeds of one arm
 

@@ -29,7 +29,7 @@ def output(tmp_path_factory):
 
 
 def test_what_it_leaves_behind(output):
-    table = pd.read_csv(output / "report" / "report.csv")
+    table = pd.read_csv(output / "report" / "tables" / "table.csv")
     assert set(table["predictor"]) == {"base rate", "MAP, temperature-scaled", *GUIDES}
     assert len(table) == 6 * 4  # all fields together, and each of three
     assert Posterior.load(output / "mean-field").name == "mean-field"
@@ -44,7 +44,7 @@ def test_what_it_leaves_behind(output):
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_bytes(output, tmp_path):
     run_demo(tmp_path, settings=TINY, show_progress=False)
-    for name in ("report/report.csv", "report/report.md", "report/report.html",
+    for name in ("report/tables/table.csv", "report/report.md", "report/report.html",
                  "mean-field/posterior.safetensors", "predicted.fits"):  # fmt: skip
         assert (tmp_path / name).read_bytes() == (output / name).read_bytes(), name
 

@@ -135,3 +135,38 @@ def test_nothing_is_counted_as_nothing():
         total = grid.count(np.empty(0), np.empty(0, bool))
         assert grid.counts(total).size == 0
         assert grid.counts(total).errors().size == 0
+
+
+def test_a_score_and_its_negative_tie_whatever_their_sums_round_to():
+    """z / T of float64: sums over unlike numbers of pixels round in unlike ways."""
+    scaled = np.repeat([2.0 / 1.3, -2.0 / 1.3], [1001, 37])
+    event = np.arange(scaled.size) % 3 == 0
+    confidence = LOGIT_GRID.counts(LOGIT_GRID.count(scaled, event)).errors()
+    assert confidence.score.size == 1
+    assert confidence.size == scaled.size
+
+
+@pytest.mark.parametrize("grid", [LOGIT_GRID, INFORMATION_GRID])
+def test_coarser_cells_are_pairs_of_cells(grid):
+    generator = np.random.default_rng(6)
+    score = np.abs(generator.normal(0.0, 0.2, 5000)).clip(max=1.0)
+    if grid is LOGIT_GRID:
+        score = np.append(generator.normal(-3.0, 9.0, 5000), [0.0, np.inf, -np.inf, 699.9, -699.9])
+    event = generator.random(score.size) < 0.3
+    total = grid.count(score, event)
+    coarse = grid.coarser(total)
+    np.testing.assert_allclose(coarse.sum(axis=1), total.sum(axis=1), rtol=1e-12)
+    fine, wide = grid.counts(total), grid.counts(coarse)
+    assert wide.score.size <= 0.75 * fine.score.size
+    assert (np.diff(wide.score) > 0).all()
+    assert wide.size == fine.size == score.size
+    assert np.isinf(wide.score).sum() == np.isinf(fine.score).sum()
+    if grid is LOGIT_GRID:  # no cell reaches across 0
+        assert wide.positive[wide.score > 0].sum() == event[score > 0].sum()
+
+
+def test_what_rounding_leaves_of_no_doubt_is_none():
+    doubt = np.array([0.0, 1e-17, 3e-16, -1e-18, 1e-3])
+    counts = INFORMATION_GRID.counts(INFORMATION_GRID.count(doubt, doubt > 1.0))
+    assert counts.score[0] == 0.0
+    assert counts.total.tolist() == [4, 1]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import re
 import sys
+from dataclasses import replace
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -12,7 +14,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from bayescr.errors import BayescrError
+from bayescr.evaluation import evaluate
 from bayescr.evaluation._arrays import to_logit
+from bayescr.evaluation._contents import page_of
 from bayescr.evaluation.counts import Counts
 from bayescr.evaluation.figures import (
     plot_error_against_entropy,
@@ -36,6 +40,7 @@ PLOTS = {
     plot_precision_recall: RocCurve.of_counts,
     plot_error_against_entropy: ErrorCurve.of_counts,
 }
+WITHOUT_RATE = (plot_roc, plot_error_against_entropy)
 everyone = pytest.mark.parametrize("plot", PLOTS, ids=lambda plot: plot.__name__)
 
 
@@ -64,6 +69,85 @@ def test_a_predictor_has_one_colour_in_all_figures(plot):
     assert len(set(looks)) == 8
     assert looks[0] == ("#0072b2", "-")
     assert looks[1] == ("#d55e00", "-")
+
+
+@everyone
+def test_a_predictor_keeps_its_look_where_others_are_left_out(plot):
+    names = [f"predictor {i}" for i in range(4)]
+    curves = {name: PLOTS[plot](counts(seed=i, size=2000)) for i, name in enumerate(names)}
+    whole = lines(plot(curves).axes[0])
+    left = {name: curves[name] for name in (names[3], names[1])}
+    some = lines(plot(left, order=names).axes[0])
+    for name in left:
+        for read in ("get_color", "get_linestyle", "get_marker"):
+            assert getattr(some[name], read)() == getattr(whole[name], read)()
+    unknown = lines(plot({"new": curves[names[0]]}, order=names).axes[0])["new"]
+    assert unknown.get_color() not in {line.get_color() for line in whole.values()}
+
+
+class Ranks:
+    """A method whose score is no probability: the image itself."""
+
+    name, is_probability, provenance = "ranks", False, {}  # noqa: RUF012
+
+    def score(self, frame):
+        return frame
+
+
+def test_a_row_that_only_ranks_shifts_no_colour(fakes):
+    """It is missing from two figures, where those after it keep the colours of the others."""
+    dataset = fakes[0](exposures=["a", "b"], size=48)
+    dataset.frame = lambda index: dataset.items[index]["image"][0].numpy()
+    rows = {"MAP": fakes[1](spread=0.0), "ranks": Ranks(), "mean-field": fakes[1]()}
+    report = evaluate(rows, dataset, num_samples=2, num_bootstrap=0)
+    drawn = {
+        "roc": report.roc_figure(),
+        "precision-recall": report.precision_recall_figure(),
+        "risk": report.risk_coverage_figure(),
+        "reliability": report.reliability_figure(),
+        "errors": report.error_against_entropy_figure(),
+    }
+    found = {kind: lines(figure.axes[0]) for kind, figure in drawn.items()}
+    assert [kind for kind in found if "ranks" not in found[kind]] == ["reliability", "errors"]
+    for name in rows:
+        looks = {(one[name].get_color(), one[name].get_marker()) for one in found.values()
+                 if name in one}  # fmt: skip
+        assert len(looks) == 1, name
+    beneath = drawn["reliability"].axes[1].lines  # pixels per bin
+    assert [line.get_color() for line in beneath] == [
+        found["roc"][name].get_color() for name in ("MAP", "mean-field")
+    ]
+    names = [curve.name for curve in page_of(report, {}).curves]
+    assert names == list(rows)  # the page numbers its colours by place, as the figures do
+    style = (files("bayescr.evaluation.page") / "style.css").read_text(encoding="utf-8")
+    palette = re.findall(r"--c\d: (#[0-9a-f]{6})", style)
+    for place, name in enumerate(names):
+        assert palette[place] == found["roc"][name].get_color().lower()
+
+
+@everyone
+def test_nothing_is_cut_off(plot):
+    """No label or legend lies outside the figure, however many names there are."""
+    names = [f"predictor {'x' * 4 * i}" for i in range(9)]
+    curves = {name: PLOTS[plot](counts(seed=i, size=2000)) for i, name in enumerate(names)}
+    for some in (curves, {"x": curves[names[0]]}):
+        figure = plot(some, **({} if plot in WITHOUT_RATE else {"base_rate": 0.1}))
+        figure.draw_without_rendering()
+        box = figure.get_tightbbox()  # [inch]
+        width, height = figure.get_size_inches()
+        assert min(box.x0, box.y0, width - box.x1, height - box.y1) > 0.0
+        legend = figure.legends[0].get_window_extent()
+        for axes in figure.axes:
+            assert not axes.get_tightbbox().overlaps(legend)
+
+
+def test_bars_are_solid_from_exposures_and_dotted_from_pixels():
+    for plot in (plot_reliability, plot_error_against_entropy):
+        curve = PLOTS[plot](counts())
+        half = replace(curve, by_exposure=np.arange(curve.count.size) % 2 == 0)
+        texts = [text.get_text() for text in plot({"x": half, "y": half}).legends[0].texts]
+        assert texts[-2:] == ["interval from exposures", "interval as if pixels were independent"]
+        assert len(texts) == len(set(texts))
 
 
 @everyone

@@ -35,6 +35,7 @@ from bayescr.evaluation import (
 )
 from bayescr.evaluation.bootstrap import Resampling
 from bayescr.evaluation.classical import Astroscrappy
+from bayescr.evaluation.records import MAX_BLOCKS
 from bayescr.evaluation.streaming import observe
 
 
@@ -64,12 +65,13 @@ def test_one_row_per_predictor_and_field(report):
     names = ["base rate", "mean-field", "MAP", "cold"]
     columns = [metric.name for metric in METRICS]
     assert list(report.table.columns) == [
-        "predictor", "field", *columns, "temperature", "exposures", "pixels", "seeds",
+        "predictor", "field", *columns, "temperature", "exposures", "pixels", "seeds", "passes",
     ]  # fmt: skip
     assert list(report.table.predictor) == names * 3
     assert list(report.table.field) == ["all"] * 4 + ["extragalactic"] * 4 + ["globular"] * 4
     assert list(report.table.exposures) == [3] * 4 + [1] * 4 + [2] * 4
     assert set(report.table.seeds) == {1}
+    assert list(report.table.passes[:4]) == [0, 5, 1, 5]
 
 
 @pytest.mark.parametrize(
@@ -189,6 +191,10 @@ def test_order_of_exposures_does_not_matter(posteriors, dataset, fakes, report):
     for name in ("table", "intervals", "differences", "hits", "loo"):
         pd.testing.assert_frame_equal(getattr(again, name), getattr(report, name), check_exact=True)
     assert again.manifest == report.manifest
+    for name, tree in again.arviz.items():
+        for group in ("posterior_predictive", "log_likelihood", "observed_data"):
+            for variable, values in tree[group].data_vars.items():
+                np.testing.assert_array_equal(values, report.arviz[name][group][variable])
 
 
 def test_printed_table_marks_tempered_posteriors_and_what_can_be_told_apart(report):
@@ -216,7 +222,7 @@ def test_save_gives_the_same_bytes_twice(report, posteriors, dataset, tmp_path):
     figures = ["reliability", "risk_coverage", "roc", "precision_recall", "error_against_entropy"]
     figures += [f"exposure-{w}-{n}" for w in ("best", "worst") for n in ("mean-field", "MAP")]
     assert names >= {
-        "report.md", "report.html", "report.csv", "manifest.json", "hardware.json",
+        "report.md", "report.html", "manifest.json", "hardware.json",
         *(f"tables/{name}.{kind}" for name in tables for kind in ("csv", "parquet", "md", "tex")),
         *(f"figures/{name}.{kind}" for name in figures for kind in ("png", "pdf")),
         *(f"arviz/{name}.nc" for name in ("MAP", "cold", "mean-field")),
@@ -234,6 +240,24 @@ def test_save_gives_the_same_bytes_twice(report, posteriors, dataset, tmp_path):
     tex = (tmp_path / "one" / "tables" / "table.tex").read_text(encoding="utf-8")
     assert "TPR at 0.05\\% FPR" in tex
     assert tex.count(r"\\") == 1 + len(report.table)
+    listed = json.loads((tmp_path / "one" / "hardware.json").read_text())["files"]
+    assert sorted(listed) == sorted(names - {"manifest.json", "hardware.json"})
+
+
+def test_saving_in_the_place_of_another_report_leaves_nothing_of_it_and_all_else(
+    report, fakes, dataset, tmp_path
+):
+    report.save(tmp_path, figures=False)
+    (tmp_path / "tables" / "mine.csv").write_text("mine")
+    other = evaluate({"x": fakes[1]()}, dataset, num_samples=1, num_bootstrap=0)
+    other.save(tmp_path, figures=False)
+    assert {path.name for path in (tmp_path / "arviz").iterdir()} == {"x.nc"}
+    assert (tmp_path / "tables" / "mine.csv").read_text() == "mine"
+    (tmp_path / "report.html").unlink()
+    (tmp_path / "report.html").mkdir()  # so that saving fails on the way
+    with pytest.raises(BayescrError, match=r"report\.html"):
+        other.save(tmp_path, figures=False)
+    assert not (tmp_path / "manifest.json").exists()  # it is not complete, and does not say so
 
 
 def test_intervals_and_differences_are_those_of_resampled_exposures(fakes):
@@ -261,7 +285,7 @@ def test_intervals_and_differences_are_those_of_resampled_exposures(fakes):
     assert found["difference"] == pytest.approx(paired.value, rel=1e-4)
     assert (found["low"], found["high"]) == pytest.approx(paired.interval(), rel=1e-3)
     assert found["verdict"] == paired.verdict("lower") == "better"
-    assert any(note.startswith("a beats b on all exposures") for note in report.notes)
+    assert any(note.startswith("a beats b on all exposures: NLL ") for note in report.notes)
 
 
 def test_seeds_of_an_arm_are_averaged_and_an_ensemble_of_points_stands_by(fakes, dataset):
@@ -278,7 +302,17 @@ def test_seeds_of_an_arm_are_averaged_and_an_ensemble_of_points_stands_by(fakes,
     y = pixels(dataset, points[0])[2]
     assert together["Brier"] == pytest.approx(np.mean((p - y) ** 2), rel=1e-5)
     assert together["mean mutual information"] > 0.0
-    assert {"MAP #1", "MAP #2", "MAP #3", "one", "MAP, ensemble of 3"} == set(report.arviz)
+    assert {
+        *(f"MAP, network {number}" for number in (1, 2, 3)),
+        "one",
+        "MAP, ensemble of 3",
+    } == set(report.arviz)
+    assert (together["passes"], row(report, "MAP")["passes"]) == (3, 1)
+    kinds = {name: tree.attrs["sampling"].split(",")[0] for name, tree in report.arviz.items()}
+    assert kinds["MAP, network 1"] == "one set of weights"
+    assert kinds["one"].startswith("balanced draws")
+    assert kinds["MAP, ensemble of 3"].startswith("networks trained from several seeds")
+    assert set(report.differences.reference) == {"MAP", "MAP, ensemble of 3"}
 
 
 def test_points_get_a_row_under_their_temperature(fakes, dataset):
@@ -291,8 +325,9 @@ def test_points_get_a_row_under_their_temperature(fakes, dataset):
     scaled = "MAP, temperature-scaled"
     assert report.reference == scaled
     assert row(report, scaled)["NLL"] < row(report, "MAP")["NLL"]
-    # Cells keep the order of their means: a temperature moves no rank but within a cell.
-    assert row(report, scaled)["AUROC"] == pytest.approx(row(report, "MAP")["AUROC"], abs=1e-4)
+    for metric in ("AUROC", "AUPRC", "TPR at 0.05% FPR", "precision at 95% recall", "AURC", "IoU"):
+        # A temperature changes no order, and cells tie the same pixels before and after.
+        assert row(report, scaled)[metric] == row(report, "MAP")[metric], metric
     (fitted,) = report.manifest["rows"][scaled][0]["provenance"]["recalibration"]
     # The truth is a temperature of 2, and 8000 pixels tell it to some 5%.
     assert fitted["temperature"] == pytest.approx(2.0, rel=0.15)
@@ -345,7 +380,41 @@ def test_a_row_whose_package_is_missing_is_skipped_with_the_reason(fakes, datase
     report = evaluate(rows, dataset, num_samples=1, num_bootstrap=0)
     assert "L.A.Cosmic" not in set(report.table.predictor)
     assert "astroscrappy" in report.manifest["skipped"]["L.A.Cosmic"]
-    assert any(note.startswith("No row for L.A.Cosmic: ") for note in report.notes)
+    assert any(note.startswith("No row L.A.Cosmic: ") for note in report.notes)
+
+
+def test_a_temperature_that_cannot_be_fitted_costs_its_row_alone(fakes, dataset):
+    easy = fakes[0](exposures=["v"], sharpness=50.0)
+    for item in easy.items:  # the sign of the logit is always right
+        item["target"] = (item["image"] > 0).float()
+    report = evaluate(
+        {"MAP": fakes[1](spread=0.0)}, dataset, validation=easy, num_samples=1, num_bootstrap=0,
+        skipped={"deepCR": "no weights"}, context={"why": "a test"},
+    )  # fmt: skip
+    assert list(report.table.predictor.unique()) == ["base rate", "MAP"]
+    assert "temperature" in report.manifest["skipped"]["MAP, temperature-scaled"]
+    assert report.manifest["skipped"]["deepCR"] == "no weights"
+    assert report.manifest["context"] == {"why": "a test"}
+    assert any(note == "No row deepCR: no weights." for note in report.notes)
+
+
+def test_a_metric_that_fails_is_named_before_the_work(fakes, dataset):
+    asked = []
+
+    class Watched(fakes[1]):
+        def logits(self, *args, **kwargs):
+            asked.append(1)
+            return super().logits(*args, **kwargs)
+
+    def faint(frame):
+        return np.array([(frame.significance < 5.0).sum()])  # this dataset has none
+
+    broken = Metric(
+        name="faint", better=None, statistic=Statistic(of=faint), compute=lambda total: total[0]
+    )
+    with pytest.raises(BayescrError, match="metric 'faint' fails on exposure 'a': TypeError"):
+        evaluate({"x": Watched()}, dataset, metrics=[broken])
+    assert not asked
 
 
 def test_data_of_another_kind_is_told_by_uncertainty(fakes, dataset, posteriors):
@@ -383,14 +452,14 @@ def test_a_metric_of_ones_own_joins(fakes, dataset):
     assert set(report.intervals.metric) >= {"flagged"}
 
 
-def test_memory_does_not_grow_with_exposures(fakes):
-    """More than 512 exposures share blocks, each of one field, and all pixels still count."""
+def test_many_exposures_share_blocks(fakes):
+    """Each of one field, and all pixels still count."""
     names = [f"e{index:04d}" for index in range(700)]
     fields = {name: "even" if index % 2 else "odd" for index, name in enumerate(names)}
     dataset = fakes[0](exposures=names, fields=fields, size=4)
     observed = observe(dataset)
     blocks = set(observed.block.values())
-    assert len(blocks) <= 512
+    assert len(blocks) <= MAX_BLOCKS < 700
     in_block = {b: {fields[n] for n in names if observed.block[n] == b} for b in blocks}
     assert all(len(kinds) == 1 for kinds in in_block.values())
     report = evaluate({"x": fakes[1]()}, dataset, num_samples=1, num_bootstrap=1,
@@ -475,12 +544,27 @@ def test_mismatches_are_one_clear_line(fakes, dataset, tmp_path):
     soft.items[0]["target"][:] = 0.5
     classes = make_posterior(num_classes=2)
     narrow = make_posterior()
+    point = make_posterior(spread=0.0)
     narrow.logits = lambda image, **_: iter([image[:, :8]])
     cases = [
         (lambda: evaluate({}, dataset), "no predictor to evaluate"),
         (lambda: evaluate({"x": fine}, make_dataset(exposures=[])), "dataset is empty"),
         (lambda: evaluate({"base rate": fine}, dataset), "always in the table"),
         (lambda: evaluate({"a/b": fine, "a b": fine}, dataset), "would share the file"),
+        (
+            lambda: evaluate({"a": [fine, fine], "a-network-2": fine}, dataset),
+            "would share the file",
+        ),
+        (
+            lambda: evaluate({"MAP": [point, point], "MAP, ensemble of 2": fine}, dataset),
+            "which is made here",
+        ),
+        (
+            lambda: evaluate(
+                {"x": fine}, make_dataset(exposures=["a", "b"], fields={"a": "all", "b": "c"})
+            ),
+            "a field is named 'all'",
+        ),
         (lambda: evaluate({"x": other_scaling}, dataset), "scaling=posterior.scaling"),
         (lambda: evaluate({"x": classes}, dataset), "has 2 classes but the dataset has 1"),
         (lambda: evaluate({"x": narrow}, dataset), "gives logits of shape"),

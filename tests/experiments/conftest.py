@@ -47,18 +47,24 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-def _quickly(patch):
+def _quickly(patch, *, figures=False):
     """Without figures, which take longer than all the rest and have tests of their own.
 
     And with a fixed hash of the source: saving a file while the tests run is no failure.
     """
-    patch.setattr("bayescr.evaluation._saving.figures_of", lambda report: {})
+    if not figures:
+        patch.setattr("bayescr.evaluation._saving.figures_of", lambda report: {})
     patch.setattr("bayescr.evaluation.manifest.source_sha256", lambda *floors: "0" * 64)
 
 
+@pytest.fixture
+def figures():
+    """A test that asks for this has its figures drawn."""
+
+
 @pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    _quickly(monkeypatch)
+def _quick(monkeypatch, request):
+    _quickly(monkeypatch, figures="figures" in request.fixturenames)
 
 
 @pytest.fixture

@@ -29,14 +29,15 @@ def test_all_is_as_it_was(finished):
 
 
 def test_a_number_that_was_changed_is_named(finished):
-    path = finished / "report" / "report.csv"
+    path = finished / "report" / "tables" / "table.csv"
     lines = path.read_text().splitlines(keepends=True)
     column = lines[0].split(",").index("NLL")
     cells = lines[2].split(",")
     cells[column] = "0.5"
     path.write_text("".join([*lines[:2], ",".join(cells), *lines[3:]]))
     (found,) = check(finished, device="cpu").differences
-    assert found.startswith(f"report.csv: row 2 ({cells[0]}, all), column 'NLL' is '0.5', again it")
+    start = f"tables/table.csv: row 2 ({cells[0]}, all), column 'NLL' is '0.5', again it is "
+    assert found.startswith(start)
 
 
 def test_a_table_that_is_missing_or_new_is_named(finished):
@@ -73,11 +74,14 @@ def test_the_users_frames_are_looked_at(write, finished, tmp_path):
         folder.rename(tmp_path / name)
     text = write().read_text()
     start, end = text.index("[data.simulate]"), text.index("[model]")
-    data = '[data]\ntrain = "train"\ntest = "test"\n'
+    data = f'[data]\ntrain = "train"\ntest = "{tmp_path / "test"}"\n'
     file = tmp_path / "folders.toml"
     file.write_text(text[:start] + data + text[end:].replace("[arms.mean", "[arms.mf"))
     compare(file, tmp_path / "own", device="cpu")
     assert check(tmp_path / "own", device="cpu").differences == ()
+    manifest = (tmp_path / "own" / "report" / "manifest.json").read_text()
+    assert json.loads(manifest)["context"]["experiment"]["data"]["test"] == "test"
+    assert str(tmp_path) not in manifest
 
     one, other = sorted((tmp_path / "test").iterdir())
     one.write_bytes(other.read_bytes())

@@ -1,17 +1,23 @@
 """Fits are kept, an interrupted comparison goes on, and two come to the same bytes."""
 
+import hashlib
 import json
+import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from bayescr.errors import BayescrError
 from bayescr.experiments import check, compare, plan
+from bayescr.experiments._fingerprint import of_files
+from bayescr.experiments.assessment import row_names
 from bayescr.experiments.lock import locked
+from bayescr.experiments.preparation import prepare
 from bayescr.inference import Posterior
 
 TABLES = {".csv", ".md", ".json", ".tex"}
@@ -35,8 +41,12 @@ def no_fit(*args, **kwargs):
 
 
 def test_what_it_leaves_behind(finished, said):
-    table = pd.read_csv(finished / "report" / "report.csv")
-    assert {"base rate", "MAP", "MAP, temperature-scaled", "mean-field"} <= set(table["predictor"])
+    table = pd.read_csv(finished / "report" / "tables" / "table.csv")
+    rows = table[table["field"] == "all"]
+    assert dict(zip(rows["predictor"], rows["seeds"], strict=True)) == {
+        "base rate": 1, "MAP": 2, "MAP, temperature-scaled": 2, "MAP, ensemble of 2": 1,
+        "mean-field": 2,
+    }  # fmt: skip
     runs = {folder.name.rsplit("-", 1)[0]: folder for folder in (finished / "runs").iterdir()}
     assert set(runs) == {"MAP-0", "MAP-1", "mean-field-0", "mean-field-1"}
     for folder in runs.values():
@@ -59,6 +69,25 @@ def test_nothing_in_the_report_says_where_it_is(finished):
     for name, data in contents(finished / "report", {*TABLES, ".html", ".nc"}).items():
         assert b"/tmp" not in data, name
         assert str(finished.parent).encode() not in data, name
+
+
+def test_the_rows_are_known_before_the_work(finished):
+    prepared = prepare(finished / "experiment.toml", finished, device="cpu")
+    names = row_names(prepared.experiment, points={"MAP"}, has_validation=True, code=prepared.code)
+    table = pd.read_csv(finished / "report" / "tables" / "table.csv")
+    assert names == dict(zip(table["predictor"], table["seeds"], strict=True))
+
+
+def test_the_manifest_has_the_experiment(finished):
+    context = json.loads((finished / "report" / "manifest.json").read_text())["context"]
+    assert context["experiment"]["arms"]["mean-field"]["guide"] == "mean-field"
+    assert context["experiment"]["seeds"] == [0, 1]
+    for part, files in context["data"].items():
+        (folder,) = (finished / "frames").glob(f"{part}-*")
+        assert files == of_files(folder.glob("*.fits"))
+    kept = sorted(path.name for path in (finished / "runs").iterdir())
+    assert sorted(sum(context["fits"].values(), [])) == kept
+    assert context["code"] == {}
 
 
 def test_another_folder_comes_to_the_same_bytes(write, finished, tmp_path):
@@ -187,7 +216,19 @@ class Bright:
     is_probability = False
     provenance = {}
     def score(self, frame):
-        return np.asarray(frame.data, np.float32) - 1000.0
+        return np.log(np.maximum(frame.data, 1.0) / 1000.0).astype(np.float32)
+
+class Dark(Bright):
+    def score(self, frame):
+        return -super().score(frame)
+
+class Halved:
+    def fit(self, counts):
+        return self
+    def __call__(self, logit):
+        return np.asarray(logit, np.float64) / 2.0
+    def describe(self):
+        return {"method": "halved"}
 
 flagged = Metric(
     name="flagged", better=None, statistic=Statistic(of=lambda f: np.array([(f.z > 0.0).sum()])),
@@ -221,22 +262,100 @@ def test_the_users_own_prior_metric_and_method_are_loaded_again(
     )
 
 
-def test_other_calibrations_have_rows(write, finished):
+OWN_PRIOR = """
+import pyro.distributions as dist
+
+def prior(name, parameter):
+    return dist.Normal(0.0, 0.3).expand(parameter.shape).to_event(parameter.dim())
+"""
+
+
+def test_what_is_edited_meanwhile_counts_the_next_time(write, finished, tmp_path):
+    """A fit under the hash of what it was not made with would be taken for it ever after."""
+    own = tmp_path / "own.py"
+    own.write_text(OWN_PRIOR)
     file = write(
-        ("num_samples = 2", 'num_samples = 2\nrecalibrate = ["isotonic"]'), ("[0, 1]", "[0]")
+        ('guide = "mean-field"', 'guide = "mean-field"\nprior = "own.py:prior"'),
+        ("num_samples = 2", "num_samples = 1"),
+    )
+    shutil.copytree(finished, tmp_path / "undisturbed")
+    compare(file, tmp_path / "undisturbed", device="cpu")
+
+    source, lines = file.read_bytes(), []
+
+    def edit(line):
+        lines.append(line)
+        if "mean-field, seed 0" in line:
+            own.write_text(OWN_PRIOR.replace("0.3", "3.0"))
+            file.write_text(file.read_text().replace("Tiny", "Other"))
+
+    compare(file, finished, device="cpu", say=edit)
+    assert any("/4 train mean-field, seed 1" in line for line in lines)
+    assert contents(finished / "runs", {".safetensors"}) == contents(
+        tmp_path / "undisturbed" / "runs", {".safetensors"}
+    )
+    assert (finished / "experiment.toml").read_bytes() == source
+    (copy,) = (finished / "code").rglob("own.py")
+    assert copy.read_text() == OWN_PRIOR
+    context = json.loads((finished / "report" / "manifest.json").read_text())["context"]
+    assert context["code"] == {
+        copy.relative_to(finished).as_posix(): hashlib.sha256(OWN_PRIOR.encode()).hexdigest()
+    }
+    assert check(finished, device="cpu").differences == ()
+    assert states(file, finished)["mean-field, seed 0"] == "train"
+
+
+def test_every_row_may_be_recalibrated(write, finished, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    file = write(
+        ("[0, 1]", "[0]"),
+        ("num_samples = 2", 'num_samples = 2\nreference = "brightest, Platt-scaled"'),
+        more='[evaluation.recalibrate]\nMAP = ["isotonic"]\nmean-field = ["temperature"]\n'
+        'brightest = ["platt", "own.py:Halved"]\n[classical]\nbrightest = "own.py:Bright"',
     )
     report = compare(file, finished, device="cpu")
-    names = set(report.table["predictor"])
-    assert {"MAP, temperature-scaled", "MAP, isotonic"} <= names
-    assert not any(name.startswith("mean-field, ") for name in names)
+    rows = report.table[report.table["field"] == "all"].set_index("predictor")
+    assert list(rows.index) == [
+        "base rate", "MAP", "MAP, temperature-scaled", "MAP, isotonic",
+        "mean-field", "mean-field, temperature-scaled",
+        "brightest", "brightest, Platt-scaled", "brightest, recalibrated",
+    ]  # fmt: skip
+    assert report.reference == "brightest, Platt-scaled"
+    assert np.isnan(rows.loc["brightest", "NLL"])  # a score that only ranks
+    assert np.isfinite(rows.loc["brightest, Platt-scaled", "NLL"])
+    # The same ranking, but for scores that are near enough to be counted as one.
+    auroc = rows["AUROC"]
+    assert auroc["brightest, Platt-scaled"] == pytest.approx(auroc["brightest"], abs=1e-3)
+    (tmp_path / "own.py").unlink()
+    assert check(finished, device="cpu").differences == ()
+
+
+def test_a_calibrator_that_cannot_be_fitted_costs_its_row_only(write, finished, tmp_path):
+    (tmp_path / "own.py").write_text(OWN)
+    settings = 'num_samples = 2\nreference = "dark, Platt-scaled"\nrecalibrate = {dark = ["platt"]}'
+    file = write(
+        ("[0, 1]", "[0]"),
+        ("num_samples = 2", settings),
+        more='[classical]\ndark = "own.py:Dark"',
+    )
+    report = compare(file, finished, device="cpu")
+    assert "dark" in set(report.table["predictor"])
+    assert "dark, Platt-scaled" not in set(report.table["predictor"])
+    assert report.reference == "MAP, temperature-scaled"
+    reason = report.manifest["skipped"]["dark, Platt-scaled"]
+    assert "do not score higher" in reason
+    assert any("dark, Platt-scaled" in note and reason in note for note in report.notes)
+    assert "There is no row dark, Platt-scaled to compare with: see below." in report.notes
 
 
 @pytest.mark.slow
-def test_quick(tmp_path):
-    """The example that a newcomer runs, and its check; a minute or two."""
+def test_quick(tmp_path, figures):
+    """The example that a newcomer runs, figures and all, and its check; a minute or two."""
     example = Path(__file__).resolve().parents[2] / "experiments" / "quick.toml"
     table = compare(example, tmp_path, device="cpu").table
     rows = table[table["field"] == "all"].set_index("predictor")
     for name in ("MAP", "mean-field", "MC-dropout"):
         assert rows.loc[name, "Brier skill"] > 0.3
+    drawn = {path.stem for path in (tmp_path / "report" / "figures").glob("*.png")}
+    assert {"risk_coverage", "reliability", "roc", "exposure-worst-mean-field"} <= drawn
     assert check(tmp_path, device="cpu").differences == ()

@@ -94,6 +94,19 @@ WRONG = {
         ("[data.simulate]", '[data]\ntrain = "a"\n[data.simulate]'),
         "[data]: train is 'a' and simulate is given too: expected folders or [data.simulate]",
     ),
+    "a list for all rows": (
+        ("num_samples = 2", 'recalibrate = ["platt"]'),
+        "[evaluation]: recalibrate is ['platt']: expected a table, each of it an array, each of i",
+    ),
+    "no list": (
+        ("num_samples = 2", 'recalibrate = {MAP = "platt"}'),
+        "recalibrate is {'MAP': 'platt'}: expected a table, each of it an array, each of it a nam",
+    ),
+    "a row twice": (
+        ("[evaluation]", '[classical]\nMAP = "lacosmic"\n[evaluation]'),
+        "'MAP' is both an arm and a classical method",
+    ),
+    "no name": (("[arms.MAP]", '[arms." "]'), "a row has no name: expected letters or digits"),
     "rows of one folder": (
         ("[arms.MAP]", '[arms."Mean field"]\nguide = "map"\n[arms.MAP]'),
         "arms 'Mean field' and 'mean-field' would share the folder 'mean-field'",
@@ -130,8 +143,43 @@ NOT_THERE = {
                  "patience needs validation exposures"),
     "metric": (("num_samples = 2", 'metrics = ["math:tau"]'),
                "[evaluation]: metric 'math:tau' is of type float: expected a"),
-    "recalibration": (("num_samples = 2", 'recalibrate = ["plat"]'), "did you mean 'platt'?"),
+    "calibrator": (("num_samples = 2", 'recalibrate = {MAP = ["plat"]}'),
+                   "[evaluation]: unknown calibrator 'plat': did you mean 'platt'?"),
+    "recalibrated row": (("num_samples = 2", 'recalibrate = {MAQ = ["platt"]}'),
+                         "[evaluation]: unknown row to recalibrate 'MAQ': known are MAP, mean-f"),
+    "temperature twice": (("num_samples = 2", 'recalibrate = {MAP = ["temperature"]}'),
+                          "two rows would be called 'MAP, temperature-scaled', one of which bay"),
+    "nothing to calibrate on": (
+        ("validation = 1", "validation = 0", "num_samples = 2", 'recalibrate = {MAP = ["beta"]}'),
+        "[evaluation]: recalibrate needs validation exposures"),
+    "temperature of a score": (
+        ("[evaluation]", '[classical]\nx = "lacosmic"\n[evaluation]',
+         "num_samples = 2", 'recalibrate = {x = ["temperature"]}'),
+        "the score of 'x' only ranks pixels, and 'temperature' has no intercept to make a prob"),
+    "base rate": (("[arms.MAP]", '[arms."base rate"]'),
+                  "[evaluation]: two rows would be called 'base rate', one of which bayescr makes"),
+    "a temperature's row": (("[arms.mean-field]", '[arms."MAP, temperature-scaled"]'),
+                            "two rows would be called 'MAP, temperature-scaled'"),
+    "an ensemble's row": (("[arms.mean-field]", '[arms."MAP, ensemble of 2"]'),
+                          "two rows would be called 'MAP, ensemble of 2'"),
+    "a calibrator's row": (
+        ("[arms.mean-field]", '[arms."MAP, isotonic"]',
+         "num_samples = 2", 'recalibrate = {MAP = ["isotonic"]}'),
+        "two rows would be called 'MAP, isotonic'"),
     "reference": (("num_samples = 2", 'reference = "MAQ"'), "unknown reference row 'MAQ': k"),
+    "reference without validation": (
+        ("validation = 1", "validation = 0",
+         "num_samples = 2", 'reference = "MAP, temperature-scaled"'),
+        "unknown reference row 'MAP, temperature-scaled': known are MAP, MAP, ensemble of 2, base"),
+    "reference that a posterior has not": (
+        ("num_samples = 2", 'reference = "mean-field, temperature-scaled"'),
+        "unknown reference row 'mean-field, temperature-scaled'"),
+    "site": (("num_samples = 2", 'sites = ["head.weigth"]'),
+             "[evaluation]: unknown site of arm 'MAP' 'head.weigth': did you mean 'head.weight'?"),
+    "site of another arm": (
+        ('guide = "mean-field"', 'guide = "mean-field"\nrandom = ["head.*"]',
+         "num_samples = 2", 'sites = ["down1.conv1.weight"]'),
+        "unknown site of arm 'mean-field' 'down1.conv1.weight': did you mean 'head.weight'? kno"),
     "classical": (("[evaluation]", '[classical]\nx = "astroscrapy"\n[evaluation]'),
                   "[classical] x: unknown classical method 'astroscrapy': did you mean 'astros"),
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import pytest
 
+from bayescr.data import Scaling
 from bayescr.errors import BayescrError
 from bayescr.experiments.config import Data, Shifted, Simulated
 from bayescr.experiments.frames import find_parts
@@ -75,6 +76,18 @@ def test_simulated_frames_that_were_changed_are_refused(made):
     path.write_bytes(path.read_bytes() + b"\0")
     with pytest.raises(BayescrError, match=rf"not as they were made: {path.name}: changed; del"):
         made["test"].hashes()
+
+
+def test_whole_frames_stay_in_their_files(made):
+    """Patches are needed again and again, in any order; frames once, one after the other."""
+    train = made["train"]
+    patches = train.dataset(patch=32, scaling=Scaling())
+    whole = train.dataset(patch=None, scaling=Scaling())
+    for path in train.files():
+        path.unlink()
+    assert patches[0]["image"].shape == (1, 32, 32)
+    with pytest.raises(BayescrError, match="cannot read"):
+        whole[0]
 
 
 def test_folders_are_beside_the_experiment(tmp_path):

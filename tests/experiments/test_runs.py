@@ -1,5 +1,7 @@
 """The name of a fit tells everything that decides its result, and nothing else."""
 
+import sys
+
 import pytest
 
 from bayescr.experiments.preparation import prepare
@@ -94,6 +96,20 @@ def test_the_users_own_code_changes_the_key_and_its_folder_does_not(write, tmp_p
     assert keys(moved, tmp_path) == before
     (tmp_path / "own.py").write_text(OWN.replace("scale=1.0", "scale=2.0"))
     assert keys(file, tmp_path)["MAP"] != before["MAP"]
+
+
+def test_a_module_counts_as_it_was_imported(write, tmp_path, monkeypatch):
+    """It is imported once, so what its file says later is not what a fit is made with."""
+    monkeypatch.syspath_prepend(tmp_path)
+    module = tmp_path / "priors_of_a_test.py"
+    module.write_text(OWN)
+    file = write(("width = 2", 'width = 2\nprior = "priors_of_a_test:laplace"'))
+    prepared = prepare(file, tmp_path, device="cpu")
+    before = [run.key for run in prepared.runs(DATA)["MAP"]]
+    module.write_text(OWN.replace("scale=1.0", "scale=2.0"))
+    assert [run.key for run in prepared.with_copies().runs(DATA)["MAP"]] == before
+    monkeypatch.delitem(sys.modules, module.stem)
+    assert keys(file, tmp_path)["MAP"] != before  # in another process
 
 
 def test_the_code_of_the_library_changes_the_key(write, tmp_path, monkeypatch):

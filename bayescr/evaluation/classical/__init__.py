@@ -6,7 +6,8 @@ An adapter is a frozen dataclass of settings with
     is_probability   True: the score is a logit to be taken at its word; False: it only ranks
     provenance       package, version and settings, JSON-able
     score(frame)     (H, W) float32, without NaN: above 0 exactly where the package, called with
-                     these settings, flags the pixel; larger = more surely a cosmic ray
+                     these settings, flags the pixel; larger = more surely a cosmic ray. On the
+                     scale of a logit: reports take all scores above 700 for equal
 
 Your own method needs no more than these four. Packages are imported by the first ``score``;
 `unavailable` tells whether that will work.

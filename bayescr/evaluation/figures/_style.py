@@ -1,8 +1,11 @@
 """What all figures share: a predictor's colour and marker, axes, legends, and how they are saved.
 
-A predictor has the same colour, marker and line style in every figure. Colours are from the palette
-of Okabe & Ito, which readers with any kind of colour vision can tell apart; from the eighth
+A predictor has the same colour, marker and line style in every figure, those of its place in
+``order``: figures that leave some predictors out are told the order of all. Colours are from the
+palette of Okabe & Ito, which readers with any kind of colour vision can tell apart; from the eighth
 predictor on the line style changes too.
+
+Margins are set in inches: to have matplotlib measure all text first takes as long as to draw it.
 
 References:
     Okabe & Ito, "Color Universal Design", https://jfly.uni-koeln.de/color (2008).
@@ -10,8 +13,9 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar
 
 import numpy as np
 
@@ -26,17 +30,23 @@ __all__ = [
     "DASHES",
     "GREY",
     "add_legend",
+    "draw_bars",
     "draw_line",
     "dress",
     "escape",
     "log_if_positive",
     "marker",
     "new_figure",
+    "numbered",
+    "place",
+    "plain_decade",
     "probability_ticks",
     "save_figure",
     "style",
     "thin",
 ]
+
+Curve = TypeVar("Curve")
 
 GREY = "#6E6E6E"
 DASHES = (0, (5, 2))
@@ -49,8 +59,14 @@ _TICKS = {  # probabilities that get a label on a logit axis
     0.5: "0.5", 0.9: "0.9", 0.99: "0.99", 0.999: "0.999", 1 - 1e-4: "1−10⁻⁴", 1 - 1e-5: "1−10⁻⁵",
     1 - 1e-6: "1−10⁻⁶", 1 - 1e-7: "1−10⁻⁷",
 }  # fmt: skip
-_FINE_TICKS = {p: f"{p:g}" for p in (0.02, 0.05, 0.2, 0.3, 0.7, 0.8, 0.95, 0.98, 0.995, 0.998)}
+_FINE_TICKS = {p: f"{p:g}" for p in (0.02, 0.05, 0.2, 0.3, 0.7, 0.8, 0.95, 0.98, 0.995)}
 _FEW_TICKS = 6
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_BARS = {  # by whether they are from exposures: line, its mark in a legend, what it says there
+    True: ("-", "|", "interval from exposures"),
+    False: (":", "$⋮$", "interval as if pixels were independent"),
+}
+_LEGEND_LINE, _LEGEND_PAD = 0.18, 0.12  # [inch]
 _METADATA: dict[str, dict[str, None]] = {  # dates and versions would differ from run to run
     "png": {"Software": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -82,10 +98,29 @@ def save_figure(figure: Figure, path: str | Path | BinaryIO, *, format: str | No
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of this size [inch], whose parts make room for one another."""
+    """An empty figure of this size [inch]."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height), dpi=200, layout="constrained")
+    return Figure(figsize=(width, height), dpi=160)
+
+
+def place(
+    figure: Figure, *, left: float, bottom: float, right: float = 0.3, top: float = 0.12
+) -> None:
+    """Margins around the axes [inch]."""
+    width, height = figure.get_size_inches()
+    figure.subplots_adjust(
+        left=left / width, right=1.0 - right / width, bottom=bottom / height, top=1.0 - top / height
+    )
+
+
+def numbered(
+    curves: Mapping[str, Curve], order: Sequence[str] | None
+) -> Iterator[tuple[int, str, Curve]]:
+    """Place, name and curve of each predictor; those that ``order`` lacks come after it."""
+    places = {name: index for index, name in enumerate(dict.fromkeys([*(order or ()), *curves]))}
+    for name, curve in curves.items():
+        yield places[name], name, curve
 
 
 def style(index: int) -> dict[str, Any]:
@@ -116,6 +151,17 @@ def draw_line(axes: Axes, x: Array, y: Array, *, name: str, index: int) -> None:
               markevery=(first, 0.14), **style(index))  # fmt: skip
 
 
+def draw_bars(
+    axes: Axes, x: Array, lower: Array, upper: Array, *, by_exposure: Array, index: int
+) -> None:
+    """Intervals as vertical bars: solid from exposures, dotted from pixels."""
+    for kind, (line, _, text) in _BARS.items():
+        chosen = by_exposure == kind
+        if chosen.any():
+            axes.vlines(x[chosen], lower[chosen], upper[chosen], color=style(index)["color"],
+                        lw=1.0, alpha=0.8, ls=line, label=text)  # fmt: skip
+
+
 def thin(x: Array, y: Array, *, size: int = 1000) -> Array:
     """Indices of some ``size`` points of a curve, evenly spaced along its length, ends included.
 
@@ -142,6 +188,13 @@ def probability_ticks(limits: tuple[float, float]) -> tuple[list[float], list[st
     return [z for z, _ in shown], [text for _, text in shown]
 
 
+def plain_decade(value: float, _: object = None) -> str:
+    """A power of ten without a formula, which would take long to typeset."""
+    if 0.9e-3 < value < 1.1e3:
+        return f"{value:g}"
+    return "10" + f"{np.log10(value):.0f}".translate(_RAISED) if value > 0.0 else ""
+
+
 def log_if_positive(axes: Axes) -> str:
     """The scale of the y axis: logarithmic if there is anything to show on such an axis."""
     drawn = (np.asarray(line.get_ydata(), dtype=np.float64) for line in axes.lines)
@@ -150,6 +203,11 @@ def log_if_positive(axes: Axes) -> str:
 
 def dress(axes: Axes) -> None:
     """Grid, tick labels and frame."""
+    from matplotlib.ticker import LogFormatter
+
+    for axis in (axes.xaxis, axes.yaxis):
+        if isinstance(axis.get_major_formatter(), LogFormatter):
+            axis.set_major_formatter(plain_decade)
     axes.grid(visible=True, which="major", color="#DDDDDD", lw=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(labelsize=9)
@@ -157,12 +215,29 @@ def dress(axes: Axes) -> None:
         axes.spines[side].set_visible(False)
 
 
-def add_legend(figure: Figure, axes: Axes) -> None:
-    """The legend beneath the axes, in as many columns as its longest name leaves room for."""
-    handles, labels = axes.get_legend_handles_labels()
-    if not labels:
-        return
-    characters = 18.0 * figure.get_figwidth()  # that fit into a line at 8.5 points
-    columns = int(characters / (max(map(len, labels)) + 7))
-    figure.legend(handles, labels, loc="outside lower center", frameon=False, fontsize=8.5,
-                  ncols=min(max(columns, 1), 4, len(labels)))  # fmt: skip
+def add_legend(figure: Figure, axes: Axes, *, left: float = 0.85, bottom: float = 0.52) -> None:
+    """The legend beneath the axes, in as many columns as its longest name leaves room for.
+
+    The figure grows by what the legend takes.
+
+    Args:
+        figure: The figure.
+        axes: Whose lines are named, and what `draw_bars` drew.
+        left: Margin for what is printed there [inch].
+        bottom: Likewise, without the legend.
+    """
+    from matplotlib.lines import Line2D
+
+    handles = {text: handle for handle, text in zip(*axes.get_legend_handles_labels(), strict=True)}
+    for _, sign, text in _BARS.values():
+        if handles.pop(text, None):  # of all colours: one entry in grey, at the end
+            handles[text] = Line2D([], [], color=GREY, ls="none", marker=sign, ms=9)
+    beneath = 0.0
+    if handles:
+        characters = 18.0 * figure.get_figwidth()  # that fit into a line at 8.5 points
+        columns = min(max(int(characters / (max(map(len, handles)) + 7)), 1), 4, len(handles))
+        beneath = -(-len(handles) // columns) * _LEGEND_LINE + _LEGEND_PAD
+        figure.set_figheight(figure.get_figheight() + beneath)
+        figure.legend([*handles.values()], [*handles], loc="lower center", frameon=False,
+                      fontsize=8.5, ncols=columns, borderaxespad=0.3, borderpad=0.2)  # fmt: skip
+    place(figure, left=left, bottom=bottom + beneath)

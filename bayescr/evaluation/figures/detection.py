@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +15,7 @@ from bayescr.evaluation.figures._style import (
     draw_line,
     dress,
     new_figure,
+    numbered,
     probability_ticks,
     thin,
 )
@@ -31,7 +32,7 @@ _FEWEST_FALSE = 10
 _MARKED = {1e-4: "0.01%", 1e-3: "0.1%", 1e-2: "1%"}
 
 
-def plot_roc(curves: Mapping[str, RocCurve]) -> Figure:
+def plot_roc(curves: Mapping[str, RocCurve], *, order: Sequence[str] | None = None) -> Figure:
     """True-positive rate against false-positive rate up to 10%, one line per predictor.
 
     Where a percent of the pixels are positive, a false-positive rate of a percent doubles the
@@ -41,11 +42,12 @@ def plot_roc(curves: Mapping[str, RocCurve]) -> Figure:
 
     Args:
         curves: Printed name -> curve. Without a positive or a negative pixel there is no line.
+        order: Names in the order of their colours; default: that of ``curves``.
     """
-    figure = new_figure(6.4, 4.8)
+    figure = new_figure(6.4, 4.4)
     axes = figure.subplots()
     bottom, top = 0.0, float(to_logit(0.99))
-    for index, (name, curve) in enumerate(curves.items()):
+    for index, name, curve in numbered(curves, order):
         x, y = curve.fpr, curve.tpr
         with np.errstate(invalid="ignore"):
             drawn = (x > 0.0) & (x <= 2.0 * _LARGEST_FPR) & (y > 0.0) & (y < 1.0)
@@ -68,12 +70,15 @@ def plot_roc(curves: Mapping[str, RocCurve]) -> Figure:
     )
     axes.set_yticks(*probability_ticks(limits))
     dress(axes)
-    add_legend(figure, axes)
+    add_legend(figure, axes, left=0.95)
     return figure
 
 
 def plot_precision_recall(
-    curves: Mapping[str, RocCurve], *, base_rate: float = float("nan")
+    curves: Mapping[str, RocCurve],
+    *,
+    base_rate: float = float("nan"),
+    order: Sequence[str] | None = None,
 ) -> Figure:
     """Precision against recall on logit axes, one line per predictor.
 
@@ -86,12 +91,13 @@ def plot_precision_recall(
         curves: Printed name -> curve. Without a positive or a negative pixel there is no line.
         base_rate: Fraction of positive pixels: the precision of a forecast that only knows this,
             at any recall.
+        order: Names in the order of their colours; default: that of ``curves``.
     """
-    figure = new_figure(6.4, 4.8)
+    figure = new_figure(6.4, 4.4)
     axes = figure.subplots()
     across = (float(to_logit(0.1)), float(to_logit(0.999)))
     bottom, top = float(to_logit(0.1)), float(to_logit(0.99))
-    for index, (name, curve) in enumerate(curves.items()):
+    for index, name, curve in numbered(curves, order):
         x, y = curve.tpr, curve.precision
         with np.errstate(invalid="ignore"):
             drawn = (curve.false_positives >= _FEWEST_FALSE) & (y > 0.0) & (x > 0.0) & (x < 1.0)
@@ -113,5 +119,5 @@ def plot_precision_recall(
     axes.set_xticks(*probability_ticks(across))
     axes.set_yticks(*probability_ticks(along))
     dress(axes)
-    add_legend(figure, axes)
+    add_legend(figure, axes, left=0.95)
     return figure

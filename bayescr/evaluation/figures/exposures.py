@@ -10,7 +10,7 @@ from scipy.special import entr, expit
 
 from bayescr.errors import BayescrError
 from bayescr.evaluation._arrays import Array
-from bayescr.evaluation.figures._style import escape, new_figure
+from bayescr.evaluation.figures._style import escape, new_figure, place, plain_decade
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +23,8 @@ _MASKED = "#8C8C8C"
 _TRUTH = "#D55E00"
 _MAX_ENTROPY = float(np.log(2.0))
 _LARGEST_LOSS = 100.0  # [nat]
+_WIDTH, _LEFT, _RIGHT, _BETWEEN = 10.2, 0.65, 0.65, 0.75  # of the figure and its margins [inch]
+_BOTTOM, _ABOVE, _TITLE = 0.5, 0.35, 0.3
 
 
 def plot_exposure(
@@ -88,9 +90,7 @@ def plot_exposure(
     stretch, largest = _stretch(above[used]), float(doubt[used].max(initial=0.0))
     corner = (rows.start, columns.start)
 
-    figure = new_figure(10.2, 0.9 + 6.0 * min(max(used.shape[0] / used.shape[1], 0.3), 2.0))
-    figure.suptitle(escape(title) + where, fontsize=11)
-    axes = figure.subplots(2, 3, sharex=True, sharey=True).ravel()
+    figure, axes = _panels(used.shape, escape(title) + where)
     for one, values, text, colours, norm in zip(
         axes,
         (above, above, expit(z), _loss(z, truth), entropy, doubt),
@@ -113,6 +113,24 @@ def plot_exposure(
     return figure
 
 
+def _panels(shape: tuple[int, ...], title: str) -> tuple[Figure, Any]:
+    """A figure with two rows of three panels that fit maps of this shape."""
+    across = (_WIDTH - _LEFT - _RIGHT - 2.0 * _BETWEEN) / 3.0
+    up = across * min(max(shape[0] / shape[1], 0.3), 2.0)
+    top = _ABOVE + _TITLE * (1 + title.count("\n"))
+    figure = new_figure(_WIDTH, _BOTTOM + 2.0 * up + _ABOVE + top)
+    axes = figure.subplots(
+        2,
+        3,
+        sharex=True,
+        sharey=True,
+        gridspec_kw={"wspace": _BETWEEN / across, "hspace": _ABOVE / up},
+    )
+    place(figure, left=_LEFT, bottom=_BOTTOM, right=_RIGHT, top=top)
+    figure.suptitle(title, fontsize=11, y=1.0 - 0.1 / figure.get_figheight())
+    return figure, axes.ravel()
+
+
 def _panel(
     axes: Axes,
     values: Array,
@@ -124,7 +142,7 @@ def _panel(
     bar: bool,
 ) -> None:
     from matplotlib import colormaps
-    from matplotlib.colors import AsinhNorm
+    from matplotlib.colors import AsinhNorm, LogNorm
 
     (height, width), (row, column) = values.shape, corner
     shown = axes.imshow(
@@ -140,11 +158,13 @@ def _panel(
     if bar:
         beside = axes.inset_axes((1.03, 0.0, 0.05, 1.0))
         scale = axes.figure.colorbar(shown, cax=beside)
-        if isinstance(norm, AsinhNorm):  # its own ticks crowd around 0
+        if isinstance(norm, LogNorm):
+            scale.ax.yaxis.set_major_formatter(plain_decade)
+        elif isinstance(norm, AsinhNorm):  # its own ticks crowd around 0
             decades = 10.0 ** np.arange(np.ceil(np.log10(norm.linear_width)), 12.0)
             scale.set_ticks([0.0, *decades[decades <= float(norm.vmax or 0.0)]], minor=False)
             scale.ax.yaxis.set_major_formatter("{x:g}")
-            scale.ax.minorticks_off()
+        scale.ax.minorticks_off()
         scale.ax.tick_params(labelsize=8)
     axes.set_title(text, fontsize=10)
     axes.tick_params(labelsize=8)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from bayescr.evaluation.figures._style import (
     dress,
     log_if_positive,
     new_figure,
+    numbered,
     thin,
 )
 from bayescr.evaluation.metrics.selective import RiskCoverageCurve
@@ -29,7 +30,10 @@ _LEAST_REJECTED = 1e-6  # more nines than can be read
 
 
 def plot_risk_coverage(
-    curves: Mapping[str, RiskCoverageCurve], *, base_rate: float = float("nan")
+    curves: Mapping[str, RiskCoverageCurve],
+    *,
+    base_rate: float = float("nan"),
+    order: Sequence[str] | None = None,
 ) -> Figure:
     """Selective risk against coverage, one line per predictor.
 
@@ -41,11 +45,12 @@ def plot_risk_coverage(
         curves: Printed name -> curve.
         base_rate: Fraction of positive pixels. A forecast that only knows this has the same risk
             at any coverage: a dashed line.
+        order: Names in the order of their colours; default: that of ``curves``.
     """
-    figure = new_figure(6.4, 4.8)
+    figure = new_figure(6.4, 4.4)
     axes = figure.subplots()
     last = 0.1  # the rejected fraction at the right edge: a decade or so below the final risk
-    for index, (name, curve) in enumerate(curves.items()):
+    for index, name, curve in numbered(curves, order):
         rejected, risk = _points(curve)
         draw_line(axes, rejected, risk, name=name, index=index)
         if risk.size:

@@ -161,6 +161,7 @@ _MURPHY = partial(_SCORES, statistic=LOGITS)
 _CALIBRATION = partial(
     Metric, group="calibration", of_probability=True, statistic=LOGITS, better="lower"
 )
+_DISTANCE = partial(_CALIBRATION, is_distance=True)
 _DETECTION = partial(Metric, group="detection", statistic=LOGITS, better="higher")
 _SELECTIVE = partial(Metric, group="selective prediction", statistic=LOGITS, better="lower")
 _UNCERTAINTY = partial(Metric, group="uncertainty", better="higher")
@@ -171,15 +172,15 @@ METRICS: tuple[Metric, ...] = (
         name="Brier skill", better="higher", statistic=SUMS, compute=lambda sums: sums.brier_skill
     ),
     _SCORES(name="NLL", better="lower", statistic=SUMS, compute=lambda sums: sums.nll),
-    _MURPHY(name="reliability", better="lower", compute=_part("reliability")),
+    _MURPHY(name="reliability", better="lower", compute=_part("reliability"), is_distance=True),
     _MURPHY(name="resolution", better="higher", compute=_part("resolution")),
     _MURPHY(name="uncertainty", better=None, compute=_part("uncertainty")),
-    _CALIBRATION(name="ECE", compute=_read(CalibrationBins.of_counts, "ece")),
-    _CALIBRATION(name="ECE (equal mass)", compute=_ece(bins="mass")),
-    _CALIBRATION(name="ECE (p > 0.001)", compute=_ece(above=0.001)),
-    _CALIBRATION(name="ECE (flagged)", compute=_ece(above=0.5)),
-    _CALIBRATION(name="ECE (not flagged)", compute=_ece(up_to=0.5)),
-    _CALIBRATION(name="MCE", compute=_read(CalibrationBins.of_counts, "mce")),
+    _DISTANCE(name="ECE", compute=_read(CalibrationBins.of_counts, "ece")),
+    _DISTANCE(name="ECE (equal mass)", compute=_ece(bins="mass")),
+    _DISTANCE(name="ECE (p > 0.001)", compute=_ece(above=0.001)),
+    _DISTANCE(name="ECE (flagged)", compute=_ece(above=0.5)),
+    _DISTANCE(name="ECE (not flagged)", compute=_ece(up_to=0.5)),
+    _DISTANCE(name="MCE", compute=_read(CalibrationBins.of_counts, "mce")),
     *(
         _CALIBRATION(
             name=f"calibration {name}",

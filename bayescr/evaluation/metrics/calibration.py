@@ -181,9 +181,11 @@ class ReliabilityCurve:
         count: (K,) pixels.
         probability: (K,) mean predicted probability.
         frequency: (K,) fraction of positive pixels.
-        lower: (K,) lower end of the Jeffreys interval of the frequency.
-        upper: (K,) upper end. Both take pixels as independent, which those of one exposure are
-            not: real intervals are wider.
+        lower: (K,) lower end of an interval of the frequency.
+        upper: (K,) upper end.
+        by_exposure: (K,) bool, whether the interval is from how exposures differ, as in the figures
+            of a report. Else it is Jeffreys', which takes pixels as independent; those of one
+            exposure are not, and honest intervals are wider.
     """
 
     edges: Array
@@ -192,6 +194,7 @@ class ReliabilityCurve:
     frequency: Array
     lower: Array
     upper: Array
+    by_exposure: Array
 
     @classmethod
     def of_counts(
@@ -215,6 +218,7 @@ class ReliabilityCurve:
             frequency=s / n,
             lower=lower,
             upper=upper,
+            by_exposure=np.zeros(lower.shape, dtype=bool),
         )
 
 

@@ -8,10 +8,12 @@ which makes it a streaming metric, independent of the order of frames, and one t
 over exposures can weigh: only the statistic of each exposure is kept, never its pixels. Your own,
 in a file of yours:
 
+    import math
+    import numpy as np
     from bayescr.evaluation import Metric, Statistic
 
     def faint(frame):  # how many faint positives there are, and how many are flagged
-        faint = frame.valid & frame.target & (frame.significance < 5.0)
+        faint = frame.valid & frame.target & (frame.significance < 5.0)  # of a PatchDataset
         return np.array([faint.sum(), (faint & (frame.logit > 0.0)).sum()])
 
     metric = Metric(
@@ -60,10 +62,13 @@ class Statistic:
     Attributes:
         of: A scored frame -> an array, always of one shape. Integers add up exactly.
         view: The sum -> what metrics compute from; by default the sum itself.
+        coarser: The sum -> the sum at half the resolution, of a statistic that has one: the
+            difference that makes to a metric goes into its interval.
     """
 
     of: Callable[[ScoredFrame], Array]
     view: Callable[[Array], Any] = _unchanged
+    coarser: Callable[[Array], Array] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +83,8 @@ class Metric:
         group: Under which heading it stands.
         of_probability: Whether it takes the logit at its word: such a metric is NaN for a score
             that only ranks.
+        is_distance: Whether it is a distance from 0 that chance can only lengthen, such as ECE:
+            its interval reaches down for that.
     """
 
     name: str
@@ -86,6 +93,7 @@ class Metric:
     compute: Callable[[Any], float]
     group: str = "your own"
     of_probability: bool = False
+    is_distance: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,7 +150,7 @@ def _sums(frame: ScoredFrame) -> Array:
             y.sum(),
             np.sum(np.where(wrong, 1.0 / (1.0 + ratio), lesser) ** 2),
             np.sum(softplus) + np.sum(size[wrong]),
-            np.sum(softplus) + np.minimum(size, _NO_ENTROPY) @ lesser,
+            np.sum(softplus) + np.sum(np.minimum(size, _NO_ENTROPY) * lesser),
             np.sum(frame.mutual_information[frame.valid], dtype=np.float64),
         ]
     )
@@ -172,12 +180,20 @@ HITS = Statistic(of=_hits, view=lambda total: HitTable(total=total.astype(np.int
 """`HitTable` of connected hits and detections at p > 1/2."""
 
 LOGITS = Statistic(
-    of=lambda frame: LOGIT_GRID.count(frame.z, frame.y, by=frame.order), view=LOGIT_GRID.counts
+    of=lambda frame: LOGIT_GRID.count(frame.z, frame.y, by=frame.order),
+    view=LOGIT_GRID.counts,
+    coarser=LOGIT_GRID.coarser,
 )
 """`Counts` of pixels by logit, in the cells of `LOGIT_GRID`, and label."""
 
-ERRORS_BY_INFORMATION = Statistic(of=_errors_by("mutual_information"), view=INFORMATION_GRID.counts)
+ERRORS_BY_INFORMATION = Statistic(
+    of=_errors_by("mutual_information"),
+    view=INFORMATION_GRID.counts,
+    coarser=INFORMATION_GRID.coarser,
+)
 """`Counts` of right and wrong pixels by mutual information, in the cells of `INFORMATION_GRID`."""
 
-ERRORS_BY_STD = Statistic(of=_errors_by("std"), view=INFORMATION_GRID.counts)
+ERRORS_BY_STD = Statistic(
+    of=_errors_by("std"), view=INFORMATION_GRID.counts, coarser=INFORMATION_GRID.coarser
+)
 """`Counts` of right and wrong pixels by standard deviation, in those cells."""

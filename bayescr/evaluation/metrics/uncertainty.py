@@ -25,10 +25,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import entr, expit
+from scipy.special import expit
 
 from bayescr.errors import BayescrError
-from bayescr.evaluation._arrays import Array, valid_pixels, valid_values
+from bayescr.evaluation._arrays import Array, label_entropy, valid_pixels, valid_values
 from bayescr.evaluation.counts import Counts
 from bayescr.evaluation.metrics._bins import jeffreys
 from bayescr.evaluation.metrics.detection import RocCurve
@@ -62,7 +62,7 @@ def mean_entropy(logit: ArrayLike, *, valid: ArrayLike | None = None) -> float:
         0.346574
     """
     z = valid_values(logit, valid=valid)
-    return float(_entropy_of(z).mean()) if z.size else float("nan")
+    return float(label_entropy(z).mean()) if z.size else float("nan")
 
 
 def mean_mutual_information(
@@ -152,9 +152,11 @@ class ErrorCurve:
         count: (K,) pixels.
         error_rate: (K,) fraction with (p > 1/2) != y.
         expected: (K,) mean of min(p, 1 - p), the error rate that a calibrated model would have.
-        lower: (K,) lower end of the Jeffreys interval of the error rate.
-        upper: (K,) upper end. Both take pixels as independent, which those of one exposure are
-            not: real intervals are wider.
+        lower: (K,) lower end of an interval of the error rate.
+        upper: (K,) upper end.
+        by_exposure: (K,) bool, whether the interval is from how exposures differ, as in the figures
+            of a report. Else it is Jeffreys', which takes pixels as independent; those of one
+            exposure are not, and honest intervals are wider.
     """
 
     edges: Array
@@ -164,17 +166,18 @@ class ErrorCurve:
     expected: Array
     lower: Array
     upper: Array
+    by_exposure: Array
 
     @classmethod
     def of_counts(
         cls, counts: Counts, *, edges: ArrayLike | None = None, level: float = 0.95
     ) -> ErrorCurve:
         """From counts of pixels by logit and label; arguments as in :func:`error_curve`."""
-        inner = _entropy_of(np.arange(12.0, 0.0, -1.0)) if edges is None else np.asarray(edges)
+        inner = label_entropy(np.arange(12.0, 0.0, -1.0)) if edges is None else np.asarray(edges)
         if inner.ndim != 1 or not np.isfinite(inner).all() or (np.diff(inner) <= 0.0).any():
             raise BayescrError(f"edges are {inner}: expected finite, ascending entropies [nat]")
         errors = counts.errors()
-        entropy = _entropy_of(errors.score)
+        entropy = label_entropy(errors.score)
         place, size = np.searchsorted(inner, entropy, side="right"), inner.size + 1
         sums = [
             np.bincount(place, weights=values, minlength=size)
@@ -196,6 +199,7 @@ class ErrorCurve:
             expected=expected / count,
             lower=lower,
             upper=upper,
+            by_exposure=np.zeros(lower.shape, dtype=bool),
         )
 
 
@@ -257,8 +261,3 @@ def ood_auroc(inside: ArrayLike, outside: ArrayLike) -> float:
     other = valid_values(outside, name="score of the other frames")
     score = np.concatenate([usual, other])
     return RocCurve.of_counts(Counts.of(score, np.arange(score.size) >= usual.size)).auroc
-
-
-def _entropy_of(z: Array) -> Array:
-    entropy: Array = entr(expit(z)) + entr(expit(-z))
-    return entropy

@@ -1,4 +1,4 @@
-"""What the sliders of the page look up: exact counts of pixels at round thresholds and coverages.
+"""What the sliders of the page look up: counts of pixels at round thresholds and coverages.
 
 A slider has positions p_1 < p_2 < ..., probabilities of one or two digits, closer together where a
 logit is; another has coverages of 1 - r, with round r. For each predictor and position the page
@@ -7,17 +7,20 @@ holds the integers
     TP(t) = #{z > t, y = 1},      FP(t) = #{z > t, y = 0},      t = log p - log(1 - p)
     A(c), E(c) = pixels and errors among the most confident ones, the fewest that reach coverage c
 
-counted from all pixels; pixels that tie are accepted together. The browser divides and draws,
-nothing else, so that what it shows is what Python computes from the same counts. Between those
-points the curves keep a few hundred more, evenly spaced on the axes they are drawn on.
+of all pixels; those that tie are flagged and accepted together. In a report the pixels of a cell
+tie, 1/64 wide in the logit before any temperature: 0 ends a cell, so that p = 0.5 is met exactly,
+any other threshold at one end of the cell that it lies in. The browser divides and draws, nothing
+else, so that what it shows is what Python computes from the same counts. Between those points the
+curves keep a few hundred more, evenly spaced on the axes they are drawn on.
 
 Beside the selective risk E / A stands the exact binomial bound: the largest risk at which as few
 errors as E in A would be seen in 5% of cases,
 
     bound = quantile at 95% of Beta(E + 1, A - E)
 
-for independent pixels. Those of one exposure are not, so an honest bound is higher; the intervals
-in a report's tables resample exposures and assume nothing of the kind.
+for independent pixels. Those of one exposure are not, nor are several networks' answers for one
+pixel, so an honest bound is higher; the intervals in a report's tables resample exposures and
+assume nothing of the kind.
 
 References:
     Clopper & Pearson, "The use of confidence or fiducial limits illustrated in the case of the
@@ -35,8 +38,9 @@ from typing import Any
 import numpy as np
 from scipy.special import betaincinv
 
-from bayescr.errors import BayescrError
 from bayescr.evaluation.counts import Counts
+from bayescr.evaluation.metrics.detection import RocCurve
+from bayescr.evaluation.metrics.selective import RiskCoverageCurve
 
 __all__ = ["OperatingCurve", "panel"]
 
@@ -50,92 +54,29 @@ _SMALLEST_DECADE = 7  # thresholds from p = 1e-7 to 1 - 1e-7: beyond, float32 lo
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class OperatingCurve:
-    """How many pixels one predictor flags, and how many it answers wrongly, by threshold.
+    """What the sliders move along: the pixels of one predictor by score and label.
 
     Attributes:
         name: Of the predictor, as printed.
-        logit: (K,) descending: the distinct scores.
-        true_positives: (K,) int, positive pixels that score at least as much.
-        false_positives: (K,) int, negative pixels that score at least as much.
-        confidence: (M,) descending: the distinct |score|.
-        accepted: (M,) int, pixels at least as confident.
-        errors: (M,) int, how many of these are classified wrongly by score > 0.
+        counts: Its pixels.
         is_probability: Whether the score is the logit of a probability; else it only ranks.
-
-    Raises:
-        BayescrError: If arrays differ in length, thresholds do not descend or counts do not grow.
+        seeds: How many networks answered for each pixel, all of which ``counts`` holds.
     """
 
     name: str
-    logit: Array
-    true_positives: Array
-    false_positives: Array
-    confidence: Array
-    accepted: Array
-    errors: Array
+    counts: Counts
     is_probability: bool = True
-
-    def __post_init__(self) -> None:
-        self._check("logit", "true_positives", "false_positives")
-        self._check("confidence", "accepted", "errors")
-
-    @classmethod
-    def of(cls, name: str, counts: Counts, *, is_probability: bool = True) -> OperatingCurve:
-        """The curve of pixels counted by score and label.
-
-        Example:
-            >>> counts = Counts.of(np.array([3.0, 1.0, -2.0]), np.array([True, False, False]))
-            >>> curve = OperatingCurve.of("U-Net", counts)
-            >>> curve.true_positives, curve.accepted, curve.errors
-            (array([1, 1, 1]), array([1, 2, 3]), array([0, 0, 1]))
-        """
-        by_confidence = counts.errors()
-        right, errors = _from_the_top(by_confidence)
-        false_positives, true_positives = _from_the_top(counts)
-        return cls(
-            name=name,
-            logit=counts.score[::-1],
-            true_positives=true_positives,
-            false_positives=false_positives,
-            confidence=by_confidence.score[::-1],
-            accepted=right + errors,
-            errors=errors,
-            is_probability=is_probability,
-        )
+    seeds: int = 1
 
     @property
-    def num_positive(self) -> int:
-        """All positive pixels."""
-        return int(self.true_positives[-1]) if self.logit.size else 0
+    def roc(self) -> RocCurve:
+        """How many pixels are flagged above each score."""
+        return self.counts.once(RocCurve.of_counts)
 
     @property
-    def num_negative(self) -> int:
-        """All negative pixels."""
-        return int(self.false_positives[-1]) if self.logit.size else 0
-
-    @property
-    def num_pixels(self) -> int:
-        """All pixels that confidence ranks."""
-        return int(self.accepted[-1]) if self.confidence.size else 0
-
-    def _check(self, score: str, *counts: str) -> None:
-        descending = getattr(self, score)
-        for name in counts:
-            values = getattr(self, name)
-            if np.shape(values) != descending.shape:
-                raise BayescrError(
-                    f"curve '{self.name}': {name} has shape {np.shape(values)} but {score} has "
-                    f"{descending.shape}: expected a count for each {score}"
-                )
-            if np.any(np.diff(values) < 0):
-                raise BayescrError(
-                    f"curve '{self.name}': {name} decreases: expected sums over all pixels above"
-                )
-        if not np.all(descending[1:] < descending[:-1]):
-            raise BayescrError(
-                f"curve '{self.name}': {score} does not descend: expected distinct scores, the "
-                "highest first; OperatingCurve.of(name, counts) makes them"
-            )
+    def selection(self) -> RiskCoverageCurve:
+        """How many pixels are accepted, and how many of them wrong, from each confidence on."""
+        return self.counts.errors().once(RiskCoverageCurve.of_counts)
 
 
 def panel(curves: Sequence[OperatingCurve]) -> dict[str, Any]:
@@ -168,28 +109,29 @@ def panel(curves: Sequence[OperatingCurve]) -> dict[str, Any]:
 
 def _flagged(curve: OperatingCurve, logit: Array) -> dict[str, Any]:
     """ROC counts: those at the slider's thresholds, and more in between to draw."""
-    flagged = curve.logit.size - np.searchsorted(curve.logit[::-1], logit, side="right")
+    score, tp, fp = curve.counts.score, curve.roc.true_positives, curve.roc.false_positives
+    flagged = score.size - np.searchsorted(score, logit, side="right")
     drawn = [
-        _nearest(curve.true_positives, np.linspace(0, curve.num_positive, _POINTS)),
-        _nearest(curve.false_positives, np.geomspace(1, max(curve.num_negative, 1), _POINTS)),
+        _first(tp, np.linspace(0, tp[-1], _POINTS)),
+        _first(fp, np.geomspace(1, max(fp[-1], 1), _POINTS)),
     ]
     kept = np.unique(np.concatenate([[0], flagged, *drawn]))
     return {
-        "tp": _sums(curve.true_positives)[kept].tolist(),
-        "fp": _sums(curve.false_positives)[kept].tolist(),
+        "tp": tp[kept].tolist(),
+        "fp": fp[kept].tolist(),
         "at": np.searchsorted(kept, flagged).tolist(),
     }
 
 
 def _selected(curve: OperatingCurve, rejected: Array) -> dict[str, Any]:
     """Risk-coverage counts, likewise; bounds at the slider's coverages."""
-    size = max(curve.num_pixels, 1)
+    accepted, errors = (np.append(0, n) for n in (curve.selection.accepted, curve.selection.errors))
+    size = max(int(accepted[-1]), 1)
     least = np.maximum(size - rejected * size, 1)  # one pixel at the least
-    reach = _nearest(curve.accepted, least)
-    drawn = _nearest(curve.accepted, size - np.geomspace(size, 0.1, 2 * _POINTS))
+    reach = _first(accepted, least)
+    drawn = _first(accepted, size - np.geomspace(size, 0.1, 2 * _POINTS))
     kept = np.unique(np.concatenate([[0], reach, drawn]))
-    accepted, errors = _sums(curve.accepted), _sums(curve.errors)
-    confidence = np.append(np.inf, curve.confidence)[reach]
+    confidence = np.append(np.inf, curve.selection.confidence)[reach]
     return {
         "accepted": accepted[kept].tolist(),
         "errors": errors[kept].tolist(),
@@ -199,19 +141,9 @@ def _selected(curve: OperatingCurve, rejected: Array) -> dict[str, Any]:
     }
 
 
-def _from_the_top(counts: Counts) -> tuple[Array, Array]:
-    """Pixels without and with the event that score at least as much, the highest score first."""
-    return np.cumsum(counts.negative[::-1]), np.cumsum(counts.positive[::-1])
-
-
-def _sums(counts: Array) -> Array:
-    """The same with the empty set, none counted, before them."""
-    return np.append(0, counts).astype(np.int64)
-
-
-def _nearest(counts: Array, wanted: Array) -> Array:
-    """Places in `_sums` of the first counts that reach what is wanted; the last if none does."""
-    return np.minimum(np.searchsorted(_sums(counts), wanted), counts.size)
+def _first(counts: Array, wanted: Array) -> Array:
+    """Places of the first counts that reach what is wanted; the last if none does."""
+    return np.minimum(np.searchsorted(counts, wanted), counts.size - 1)
 
 
 def _bound(accepted: Array, errors: Array) -> Array:
@@ -233,7 +165,8 @@ def _probabilities() -> list[Decimal]:
 
 def _rejected(curves: Sequence[OperatingCurve]) -> list[Decimal]:
     """Descending from 0.9 to well below the smallest risk of all pixels, then 0."""
-    risks = [int(c.errors[-1]) / c.num_pixels for c in curves if c.num_pixels and c.errors[-1]]
+    whole = [one.selection for one in curves if one.counts.size]
+    risks = [one.errors[-1] / one.accepted[-1] for one in whole if one.errors[-1]]
     decades = int(np.clip(np.ceil(-np.log10(min(risks, default=1.0) / 20.0)), 3, 8))
     return [
         *(d.scaleb(-k) for k in range(1, decades + 1) for d in reversed(_DIGITS)),

@@ -93,7 +93,12 @@ def make_page(names=NAMES, word="plain"):
             for c in ("red", "green")
         ),
         curves=tuple(
-            OperatingCurve.of(name, Counts.of(p.score, p.target), is_probability=i < 2)
+            OperatingCurve(
+                name=name,
+                counts=Counts.of(p.score, p.target),
+                is_probability=i < 2,
+                seeds=1 + i % 2,
+            )
             for i, (name, p) in enumerate(make_pixels(names).items())
         ),
         details={word: {f"{word} seed": 0, "list": [word, 2]}, "rows": [{"a": None}, {"b": word}]},

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import product
@@ -116,6 +117,19 @@ def test_the_policy_knows_the_script_and_style_by_their_hashes(page):
     ]:
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert f"{kind}-src 'sha256-{digest}'" in policy
+
+
+def test_what_the_sliders_cannot_resolve_is_said_beside_them(page):
+    text = " ".join(data for _, data in Reader(render(page)).text)
+    assert "cells of 1/64 in the logit, before any temperature: 0.5 is met exactly" in text
+    assert "those of one exposure are not, so an honest bound is higher" in text
+    several = "Of several seeds the pixels of every network count."
+    assert text.count(several) == 2
+    assert text.count("2 seeds") == 2  # in either table
+    alone = replace(page, curves=tuple(replace(one, seeds=1) for one in page.curves))
+    text = " ".join(data for _, data in Reader(render(alone)).text)
+    assert several not in text
+    assert " seeds" not in text
 
 
 def test_a_page_of_nothing_but_a_title_is_a_page():
