@@ -398,15 +398,15 @@ def test_intervals_of_every_metric_hold_the_truth_as_often_as_they_say(compariso
     def error(held):  # two standard errors of 800 repetitions
         return 2.0 * math.sqrt(held * (1.0 - held) / 800)
 
-    # What 2000 repetitions gave for the worst and the best metric of all three sizes. Too wide is
-    # the ECE: it is bent (a sum of absolute values), and of its differences t is hardly Student's.
+    # What 2000 repetitions gave for the worst and the best metric of all three sizes, without the
+    # ECE: its interval is longer, for what chance does to a distance from 0.
     for quantity, worst, best in (
-        ("value", 0.939, 0.970), ("difference", 0.935, 0.983), ("no difference", 0.951, 0.992),
+        ("value", 0.939, 0.959), ("difference", 0.935, 0.960), ("no difference", 0.951, 0.977),
     ):  # fmt: skip
         held = dict(zip(comparisons.METRICS, found[quantity]["ours"].tolist(), strict=True))
+        assert held.pop("ECE") > worst - error(worst), quantity
         assert min(held.values()) > worst - error(worst), (quantity, held)
         assert max(held.values()) < best + error(best), (quantity, held)
-        assert abs(np.mean(list(held.values())) - 0.95) < 0.02 + error(0.95), (quantity, held)
 
 
 @pytest.mark.slow
