@@ -15,7 +15,7 @@ since events of one exposure come together, and the answers of several networks 
 serves a bin of one event as well as one of thousands, which resampling does not. Measured on 3 to
 30 simulated exposures of unlike size, whose frequencies differ by factors of up to e (one standard
 deviation), intervals of 95% hold the truth in 86% to 99% of cases; those of independent pixels in
-23% to 97%. More than 256 exposures share blocks with their neighbours, which then stand for them.
+23% to 97%. More than 128 exposures share blocks with their neighbours, which then stand for them.
 
 References:
     Korn & Graubard, "Confidence intervals for proportions with small expected number of positive

@@ -2,8 +2,8 @@
 
 Nothing here grows with the pixels. Exposures are sorted by name, so that the order in which they
 came is forgotten, and statistics are kept by block: an exposure each, until there are more than
-256, which then share blocks with their neighbours of the same field. The statistics of a block
-take some 100 kB a row of the table; beyond, memory grows by a few numbers an exposure.
+128, which then share blocks with their neighbours of the same field. The statistics of a block
+take 0.1 to 0.5 MB a row of the table; beyond, memory grows by a few numbers an exposure.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 ALL_FIELDS = "all"
-MAX_BLOCKS = 256
+MAX_BLOCKS = 128
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
