@@ -162,9 +162,9 @@ class Resampling:
                 f"{self.num_exposures} exposures"
             )
         shape = statistic.shape[1:]
-        flat = statistic.reshape(statistic.shape[0], -1)
+        flat = statistic if len(shape) == 1 else statistic.reshape(statistic.shape[0], -1)
         kind = np.int64 if np.issubdtype(flat.dtype, np.integer) else np.float64
-        flat = flat.astype(np.float64)  # sums of counts are exact up to 2^53, and fast
+        flat = flat.astype(np.float64, copy=False)  # sums of counts are exact up to 2^53, and fast
         rows = max(1, _CHUNK_BYTES // (8 * max(1, flat.shape[1])))
         for start in range(0, len(self.weights), rows):
             weights = self.weights[start : start + rows].astype(np.float64)
