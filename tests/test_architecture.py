@@ -43,7 +43,7 @@ PUBLIC = {
     "bayescr.models.likelihoods": ["Bernoulli", "FAMILY", "Likelihood"],
     "bayescr.inference": [
         "AnnealedELBO", "Posterior", "Prediction", "RunningPrediction", "annealing", "fit",
-        "guides",
+        "gradients", "guides",
     ],
     "bayescr.inference.guides": [
         "FAMILY", "GuideFactory", "LowRank", "MAP", "MCDropout", "MeanField", "WeightGuide",

@@ -1,6 +1,6 @@
 """From model and data to posterior maps: guides, SVI, annealing, prediction, saved posteriors."""
 
-from bayescr.inference import annealing, guides
+from bayescr.inference import annealing, gradients, guides
 from bayescr.inference.elbo import AnnealedELBO
 from bayescr.inference.posterior import Posterior
 from bayescr.inference.prediction import Prediction, RunningPrediction
@@ -13,5 +13,6 @@ __all__ = [
     "RunningPrediction",
     "annealing",
     "fit",
+    "gradients",
     "guides",
 ]

@@ -6,6 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from bayescr.data import Patch, PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference.annealing import KLSchedule
 from bayescr.inference.elbo import AnnealedELBO
+from bayescr.inference.gradients import GradientEstimator
 from bayescr.models._layout import channels_last
 
 __all__ = ["Descent", "move"]
@@ -33,6 +35,7 @@ class Descent:
         batch_size: Images a step.
         learning_rate: By fraction of steps.
         kl_schedule: kl_weight by fraction of steps.
+        estimator: Of the gradient.
         clip_norm: Largest norm of the gradient; None for no limit.
         device: Where the modules are.
         step: Steps done.
@@ -45,6 +48,7 @@ class Descent:
     batch_size: int
     learning_rate: Callable[[float], float]
     kl_schedule: KLSchedule
+    estimator: GradientEstimator
     clip_norm: float | None
     device: torch.device
     step: int = 0
@@ -78,14 +82,10 @@ class Descent:
         self.step += 1
         fraction = self.step / self.total
         rate, kl_weight = self.learning_rate(fraction), self.kl_schedule(fraction)
-        terms = self.elbo.terms(
-            self.modules["model"],
-            self.modules["guide"],
-            image,
-            target,
-            valid,
-            num_images=len(self.train),
-        )
+        model: Any = self.modules["model"]
+        guide: Any = self.modules["guide"]
+        with self.estimator(model, guide):
+            terms = self.elbo.terms(model, guide, image, target, valid, num_images=len(self.train))
         loss = (kl_weight * terms.kl - terms.log_likelihood) / self.num_pixels
         self.optimiser.zero_grad()
         loss.backward()
@@ -94,7 +94,7 @@ class Descent:
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
         self.optimiser.step()
-        on_step = getattr(self.modules["guide"], "on_step", None)
+        on_step = getattr(guide, "on_step", None)
         if on_step is not None:
             on_step(step=self.step, fraction=fraction)
         _check_finite(loss.item(), self.step, rate)

@@ -18,13 +18,12 @@ from typing import Any, NamedTuple
 
 import torch
 from pyro import poutine
-from pyro.distributions import Delta, Distribution
 from pyro.distributions.util import scale_and_mask
 from pyro.infer import ELBO
 from torch import Tensor
-from torch.distributions import kl_divergence
 
 from bayescr.errors import BayescrError
+from bayescr.inference.kl import closed_form_kl
 
 __all__ = ["AnnealedELBO", "Terms"]
 
@@ -63,7 +62,13 @@ class AnnealedELBO(ELBO):
 
     def terms(self, model: Any, guide: Any, *args: Any, **kwargs: Any) -> Terms:
         """Log-likelihood and KL, each averaged over ``num_particles`` draws."""
-        draws = [self._draw(model, guide, args, kwargs) for _ in range(self.num_particles)]
+        # Members of an ensemble are trained side by side: the mean of their bounds.
+        members = getattr(guide, "side_by_side", None) or [guide]
+        draws = [
+            self._draw(model, member, args, kwargs)
+            for member in members
+            for _ in range(self.num_particles)
+        ]
         log_likelihood, kl = (sum(terms) / len(draws) for terms in zip(*draws, strict=True))
         return Terms(log_likelihood, kl)
 
@@ -93,11 +98,15 @@ class AnnealedELBO(ELBO):
         closed_form = self.analytic_kl and p_latents == q_latents
 
         kl: Tensor | float = 0.0
+        exact: set[str] = set()
         for name, site in q_sites.items():
-            if _is_auxiliary(site):  # the base noise of a transformed latent
-                kl = kl + _log_prob(site)
-            else:
-                kl = kl + _kl(site, p_sites[name], closed_form=closed_form)
+            if not _is_auxiliary(site):
+                term, is_exact = _kl(site, p_sites[name], closed_form=closed_form)
+                kl = kl + term
+                exact |= {name} if is_exact else set()
+        for site in q_sites.values():  # the noise that other sites are made of
+            if _is_auxiliary(site):
+                kl = kl + _negentropy(site, exact)
         likelihood = sum(
             _log_prob(site)
             for site in p_sites.values()
@@ -147,17 +156,29 @@ def _log_prob(site: Any) -> Tensor:
     return scale_and_mask(log_prob, site["scale"], site["mask"]).sum()
 
 
-def _kl(q_site: Any, p_site: Any, *, closed_form: bool) -> Tensor:
+def _kl(q_site: Any, p_site: Any, *, closed_form: bool) -> tuple[Tensor, bool]:
+    """KL of a site, and whether it is a closed form."""
     if not q_site["fn"].has_rsample:  # a closed form would not save the likelihood's gradient
         raise BayescrError(
             f"guide site '{q_site['name']}' cannot pass a gradient through its draw "
             f"({type(q_site['fn']).__name__}): use a distribution with rsample"
         )
     if closed_form and all(_agree(q_site[key], p_site[key]) for key in ("scale", "mask")):
-        kl = _closed_form_kl(q_site["fn"], p_site["fn"])
+        kl = closed_form_kl(q_site["fn"], p_site["fn"])
         if kl is not None:
-            return scale_and_mask(kl, q_site["scale"], q_site["mask"]).sum()
-    return _log_prob(q_site) - _log_prob(p_site)
+            return scale_and_mask(kl, q_site["scale"], q_site["mask"]).sum(), True
+    return _log_prob(q_site) - _log_prob(p_site), False
+
+
+def _negentropy(site: Any, exact: set[str]) -> Tensor:
+    """E[log q] of an auxiliary site: exact, if what is made of it is, else that of the draw.
+
+    The two go together: log q and log p of one draw have noise in common, which cancels.
+    """
+    pieces = site["infer"].get("pieces")
+    if pieces and exact.issuperset(pieces):
+        return -scale_and_mask(site["fn"].entropy(), site["scale"], site["mask"]).sum()
+    return _log_prob(site)
 
 
 def _agree(a: Any, b: Any) -> bool:
@@ -165,16 +186,3 @@ def _agree(a: Any, b: Any) -> bool:
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         return a.shape == b.shape and bool((a == b).all())
     return type(a) is type(b) and bool(a == b)
-
-
-def _closed_form_kl(q: Distribution, p: Distribution) -> Tensor | None:
-    """KL(q || p) of the batch, or None: q's own `kl_divergence` first, then the registry."""
-    own = getattr(q, "kl_divergence", None)
-    if own is not None:
-        return own(p)
-    if isinstance(q, Delta):  # log q need not be constant: see log_density of transformed latents
-        return None
-    try:
-        return kl_divergence(q, p)
-    except NotImplementedError:
-        return None

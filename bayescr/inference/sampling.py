@@ -54,9 +54,12 @@ def draw(
     device: torch.device,
     sampling: str = "antithetic",
     group: int = GROUP,
-    noise: dict[Any, Tensor] | None = None,
+    noise: dict[Any, Any] | None = None,
 ) -> dict[str, Tensor]:
     """Draw number ``index`` of all latents; it depends on its number and the seed alone.
+
+    A guide may have ``members``, each a guide: then the draws take turns, number k from member
+    k modulo their number, so that each gets its share.
 
     Args:
         guide: What is drawn from.
@@ -72,11 +75,37 @@ def draw(
     """
     if sampling not in SAMPLINGS:
         raise unknown_name("sampling", sampling, list(SAMPLINGS))
+    members = getattr(guide, "members", None)
+    if members is not None:
+        index, member = divmod(index, len(members))
+        of_member = None if noise is None else noise.setdefault(("member", member), {})
+        return _draw(
+            members[member],
+            index,
+            (seed, member),
+            device=device,
+            sampling=sampling,
+            group=group,
+            noise=of_member,
+        )
+    return _draw(guide, index, (seed,), device=device, sampling=sampling, group=group, noise=noise)
+
+
+def _draw(
+    guide: Any,
+    index: int,
+    seed: tuple[int, ...],
+    *,
+    device: torch.device,
+    sampling: str,
+    group: int,
+    noise: dict[Any, Any] | None,
+) -> dict[str, Tensor]:
     balanced: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     if sampling == "antithetic":
         number, member = divmod(index, group)
-        balanced = _Balanced((seed, number), member, group, {} if noise is None else noise)
-    with seeded(seed, index, device=device), balanced:
+        balanced = _Balanced((*seed, number), member, group, {} if noise is None else noise)
+    with seeded(*seed, index, device=device), balanced:
         latents, _ = draw_latents(guide)
     return latents
 

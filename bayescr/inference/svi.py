@@ -5,7 +5,15 @@ Each step draws a batch, evaluates the annealed negative ELBO (`bayescr.inferenc
     neg_elbo(t) = - (N / B) sum_{n in batch} log p(y_n | x_n, w) + kl_weight(t) KL(q || p),
 
 and lets Adam move the parameters of the guide and those of the network that are not random.
-Nothing here knows which guide it trains.
+Nothing here knows which guide it trains. What a guide needs besides, it or its factory says:
+
+``learning_rate_schedule``              of the factory: the one that suits it, if none is chosen
+``on_step(step, fraction)``             called after each step
+``keeps_last``                          True: what it gathers on the way forbids going back to an
+                                        earlier epoch
+``in_turn``                             guides inside it to train one after the other, each with
+                                        all the steps
+``finalize(model, train, kl_weight=)``  called when all steps are done
 """
 
 from __future__ import annotations
@@ -28,10 +36,11 @@ from bayescr._progress import track
 from bayescr._random import seeded
 from bayescr.data import PatchDataset
 from bayescr.errors import BayescrError
-from bayescr.inference import annealing
+from bayescr.inference import annealing, gradients
 from bayescr.inference._descent import Descent
 from bayescr.inference._pyro import build_guide, guide_name, local_parameters
 from bayescr.inference._validation import EarlyStopping, validation_nll
+from bayescr.inference.gradients import GradientEstimator
 from bayescr.inference.guides import GuideFactory
 from bayescr.inference.posterior import Posterior
 from bayescr.models import BayesianSegmenter
@@ -51,6 +60,7 @@ def fit(
     learning_rate: float = 3e-3,
     learning_rate_schedule: Callable[[float], float] | None = None,
     kl_schedule: annealing.KLSchedule | None = None,
+    estimator: GradientEstimator | None = None,
     clip_norm: float | None = 1.0,
     patience: int | None = None,
     validation_samples: int = 4,
@@ -74,9 +84,11 @@ def fit(
         epochs: Passes over ``train``.
         batch_size: Images a step.
         learning_rate: Adam's, at the top of its schedule.
-        learning_rate_schedule: Multiplier by fraction of steps; default
+        learning_rate_schedule: Multiplier by fraction of steps; default the guide's own, or
             `annealing.warmup_cosine`.
         kl_schedule: kl_weight by fraction of steps; default `annealing.linear`.
+        estimator: Of the gradient, one of `bayescr.inference.gradients`; default
+            `gradients.WeightDraws`.
         clip_norm: Largest norm of the gradient of the loss per pixel; None for no limit.
         patience: Epochs without a better validation NLL after which to stop, of those whose
             weights could be kept; None: never.
@@ -103,7 +115,12 @@ def fit(
         if value is not None and not value > 0:
             raise BayescrError(f"{name} is {value}: expected a number above 0")
     kl_schedule = annealing.linear() if kl_schedule is None else kl_schedule
-    rate_schedule = learning_rate_schedule or annealing.warmup_cosine()
+    rate_schedule = (
+        learning_rate_schedule
+        or getattr(guide, "learning_rate_schedule", None)
+        or annealing.warmup_cosine()
+    )
+    estimator = gradients.WeightDraws() if estimator is None else estimator
     rates = _sampled(rate_schedule, "learning_rate_schedule")
     kl_weights = _sampled(kl_schedule, "kl_schedule")
     place = find_device(device)
@@ -119,37 +136,45 @@ def fit(
         in_channels = len(train[0]["image"])
         _check_channels(model, in_channels)
         built = build_guide(guide, model, in_channels=in_channels).to(place)
-        descent = Descent(
-            modules=nn.ModuleDict({"model": model, "guide": built}),
-            train=train,
-            num_pixels=num_pixels,
-            total=epochs * math.ceil(len(train) / batch_size),
-            batch_size=batch_size,
-            learning_rate=lambda x: learning_rate * rate_schedule(x),
-            kl_schedule=kl_schedule,
-            clip_norm=clip_norm,
-            device=place,
-        )
-        stopping = EarlyStopping(descent.modules, patience)
-        history = []
-        with track(f"fit {guide_name(guide)}", descent.total, show=progress) as advance:
-            for epoch in range(1, epochs + 1):
-                with model.computing_in(dtype):
-                    row = {"epoch": epoch, **descent.epoch(advance)}
-                history.append(row)
-                if validation is None:
-                    stopping.keep(epoch)
-                    continue
-                nll = validation_nll(model, built, validation, validation_samples, batch_size)
-                row["validation_nll"] = nll
-                if math.isclose(row["kl_weight"], kl_schedule(1.0), rel_tol=1e-6):
-                    stopping.offer(nll, epoch)
-                if stopping.is_out_of_patience:
-                    break
-        stopping.restore()
-        descent.modules.eval()
+        history, kept = [], []
+        for number, part in enumerate(getattr(built, "in_turn", None) or [built]):
+            descent = Descent(
+                modules=nn.ModuleDict({"model": model, "guide": part}),
+                train=train,
+                num_pixels=num_pixels,
+                total=epochs * math.ceil(len(train) / batch_size),
+                batch_size=batch_size,
+                learning_rate=lambda x: learning_rate * rate_schedule(x),
+                kl_schedule=kl_schedule,
+                estimator=estimator,
+                clip_norm=clip_norm,
+                device=place,
+            )
+            stopping = EarlyStopping(descent.modules, patience)
+            with track(f"fit {guide_name(guide)}", descent.total, show=progress) as advance:
+                for epoch in range(1, epochs + 1):
+                    with model.computing_in(dtype):
+                        row = {"epoch": epoch, **descent.epoch(advance)}
+                    if part is not built:
+                        row = {"member": number, **row}
+                    history.append(row)
+                    if validation is None:
+                        stopping.keep(epoch)
+                        continue
+                    nll = validation_nll(model, part, validation, validation_samples, batch_size)
+                    row["validation_nll"] = nll
+                    if getattr(part, "keeps_last", False):
+                        stopping.keep(epoch)
+                    elif math.isclose(row["kl_weight"], kl_schedule(1.0), rel_tol=1e-6):
+                        stopping.offer(nll, epoch)
+                    if stopping.is_out_of_patience:
+                        break
+            stopping.restore()
+            kept.append(stopping.epoch)
+        model.eval()
+        built.eval()
         if hasattr(built, "finalize"):
-            built.finalize(model, train)
+            built.finalize(model, train, kl_weight=float(kl_schedule(1.0)))
 
     settings = {
         "epochs": epochs,
@@ -157,6 +182,7 @@ def fit(
         "learning_rate": learning_rate,
         "learning_rate_schedule": rates,
         "kl_schedule": kl_weights,
+        "estimator": repr(estimator),
         "clip_norm": clip_norm,
         "patience": patience,
         "validation_samples": validation_samples,
@@ -174,7 +200,7 @@ def fit(
         provenance={
             "settings": settings,
             "start": None if start is None else start.name,
-            "kept_epoch": stopping.epoch,
+            "kept_epoch": kept[0] if len(kept) == 1 else kept,
             "base_rate": base_rate.tolist(),
             "train_data": _describe(train),
             "train_exposures": sorted(set(train.exposures)),

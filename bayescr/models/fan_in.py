@@ -1,4 +1,4 @@
-"""The inputs of a layer: how many one output sums, and along which axis of the weight they lie."""
+"""The inputs of a layer: how many one output sums, and along which axes of the weight they lie."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 
 from torch import nn
 
-__all__ = ["fan_in", "input_axis"]
+__all__ = ["fan_in", "input_axis", "output_axis"]
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -49,3 +49,15 @@ def input_axis(layer: nn.Module) -> int | None:
     if isinstance(layer, _CONVOLUTIONS):
         return 1 if layer.groups == 1 else None
     return 1 if isinstance(layer, nn.Linear) else None
+
+
+def output_axis(layer: nn.Module) -> int | None:
+    """Axis of a layer's weight that runs over its output channels; None if there is no such axis.
+
+    Example:
+        >>> output_axis(nn.Conv2d(8, 4, 3)), output_axis(nn.ConvTranspose2d(8, 4, 2))
+        (0, 1)
+    """
+    if isinstance(layer, _TRANSPOSED):
+        return 1 if layer.groups == 1 else None
+    return 0 if isinstance(layer, (*_CONVOLUTIONS, nn.Linear)) else None

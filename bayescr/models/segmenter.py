@@ -15,13 +15,16 @@ from fnmatch import fnmatchcase
 import pyro
 import torch
 from jaxtyping import Bool, Float
+from pyro import poutine
+from pyro.distributions import Distribution
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bayescr._random import seeded
 from bayescr.errors import BayescrError
 from bayescr.models._layout import channels_last
-from bayescr.models.fan_in import fan_in, input_axis
+from bayescr.models.fan_in import fan_in, input_axis, output_axis
 from bayescr.models.likelihoods import Bernoulli, Likelihood
 from bayescr.models.priors import FanInNormal, Prior
 
@@ -46,7 +49,8 @@ class BayesianSegmenter(PyroModule):
         likelihood: ``(logits, target, valid) ->`` the observation site.
         random: Which weights are random: patterns of names (``"head.*"``) or a function
             ``(name, parameter) -> bool``. Default: every weight and bias of convolutions,
-            transposed ones included, and linear layers.
+            transposed ones included, and linear layers. Those to which `priors.Select` gives no
+            prior are not.
 
     Raises:
         BayescrError: If no weight is random, or a prior does not fit its weight.
@@ -75,8 +79,13 @@ class BayesianSegmenter(PyroModule):
         self._compute_dtype = torch.float32
         self._fan_in = _fans_in(self.net)
         self._feature_axis = _feature_axes(self.net)
+        self._axes = _axes(self.net)
         is_random = _selector(random, self._fan_in)
-        names = [name for name, weight in self.net.named_parameters() if is_random(name, weight)]
+        names = [
+            name
+            for name, weight in self.net.named_parameters()
+            if is_random(name, weight) and self.prior_of(name) is not None
+        ]
         if not names:
             raise BayescrError(
                 f"no weight of the network is random: random={random!r} selects none of "
@@ -91,6 +100,22 @@ class BayesianSegmenter(PyroModule):
         """The weights that carry a prior, by site name; their values are where guides start."""
         buffers = dict(self.net.named_buffers())
         return {name: buffers[name] for name in self._random}
+
+    def prior_of(self, name: str) -> Prior | None:
+        """The prior of one weight: the model's, or the one that `priors.Select` chooses for it."""
+        chosen = getattr(self.prior, "of", None)
+        return self.prior if chosen is None else chosen(name)
+
+    def hyper_latents(self, name: str) -> dict[str, Distribution]:
+        """Latents that the prior of a random weight samples for itself, each with its prior.
+
+        Those of a latent that depends on others are given at one draw of these.
+        """
+        weight = self.random_weights[name]
+        with seeded(0, device=weight.device), torch.no_grad(), poutine.block():
+            trace = poutine.trace(self._sample).get_trace(name, weight)
+        sites = {site: trace.nodes[site]["fn"] for site in trace.stochastic_nodes}
+        return {site: prior for site, prior in sites.items() if site != name}
 
     def feature_axis(self, name: str) -> int | None:
         """Axis of a weight along which the feature maps that feed its layer are counted.
@@ -153,6 +178,7 @@ class BayesianSegmenter(PyroModule):
 
     def _sample(self, name: str, weight: Tensor) -> Tensor:
         weight.fan_in = self._fan_in[name]  # type: ignore[attr-defined]
+        weight.input_axis, weight.output_axis = self._axes[name]  # type: ignore[attr-defined]
         prior = self.prior(name, weight)
         if prior.event_shape != weight.shape:
             shape = tuple(weight.shape)
@@ -170,6 +196,15 @@ def _fans_in(net: nn.Module) -> dict[str, int]:
         name: fan_in(layer)
         for path, layer in net.named_modules()
         for name, _ in layer.named_parameters(path, recurse=False)
+    }
+
+
+def _axes(net: nn.Module) -> dict[str, tuple[int | None, int | None]]:
+    """Axes of every parameter along which its layer's inputs and outputs are counted."""
+    return {
+        name: (input_axis(layer), output_axis(layer)) if parameter.dim() > 1 else (None, 0)
+        for path, layer in net.named_modules()
+        for name, parameter in layer.named_parameters(path, recurse=False)
     }
 
 

@@ -16,7 +16,7 @@ from bayescr.evaluation import Metric, Statistic
 point = partial(AutoDelta)
 
 class Averaged(AutoNormal):
-    def finalize(self, model, train):
+    def finalize(self, model, train, *, kl_weight):
         pass
 
 first = Metric(

@@ -355,7 +355,7 @@ def test_guides_are_told_of_steps_and_of_the_end(small_model, datasets):
         def on_step(self, *, step, fraction):
             told.append((step, fraction))
 
-        def finalize(self, model, train):
+        def finalize(self, model, train, *, kl_weight):
             assert not model.training
             assert train is datasets[0]
             told.append("end")

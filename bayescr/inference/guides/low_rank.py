@@ -11,8 +11,9 @@ from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor, nn
 
 from bayescr.errors import BayescrError
-from bayescr.inference.guides._weights import WeightGuide, WeightSite
+from bayescr.inference.guides._weights import SiteFactory, WeightGuide, WeightSite
 from bayescr.inference.guides.mean_field import log_scale_parameter
+from bayescr.inference.kl import Moments
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["LowRank", "LowRankNormal"]
@@ -49,7 +50,11 @@ class LowRank:
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""
-        return WeightGuide(model, lambda name, start: _Factor(start, self.rank, self.init_scale))
+        return WeightGuide(model, self.sites(model))
+
+    def sites(self, model: BayesianSegmenter) -> SiteFactory:
+        """Makes the factor of a weight from its name and start value."""
+        return lambda name, start: _Factor(start, self.rank, self.init_scale)
 
 
 class LowRankNormal(TorchDistribution):
@@ -96,18 +101,14 @@ class LowRankNormal(TorchDistribution):
         log_norm = self.loc.numel() * math.log(2.0 * math.pi) + self._log_determinant()
         return -0.5 * (mahalanobis + log_norm)
 
-    def kl_divergence(self, prior: dist.Distribution) -> Tensor | None:
-        """KL to independent normals in closed form; None for any other prior.
+    def entropy(self) -> Tensor:
+        """-E[log q], in nats."""
+        constant = self.loc.numel() * math.log(2.0 * math.pi * math.e)
+        return 0.5 * (constant + self._log_determinant())
 
-        2 KL = sum_i [ (d_i^2 + |F_i|^2 + (m_i - mu_i)^2) / s_i^2 + log s_i^2 - 1 ] - log |Sigma|
-        """
-        normal = prior.base_dist if isinstance(prior, dist.Independent) else prior
-        if not isinstance(normal, dist.Normal) or prior.event_shape != self.event_shape:
-            return None
-        variance = normal.scale.square().expand(self.loc.shape)
-        spread = self.scale.square() + self.factor.square().sum(-1).reshape(self.loc.shape)
-        moments = (spread + (self.loc - normal.loc).square()) / variance + variance.log() - 1.0
-        return 0.5 * (moments.sum() - self._log_determinant())
+    def moments(self) -> Moments:
+        """Mean, scale and factor, from which its KL to a prior follows."""
+        return Moments(self.loc, self.scale, self.factor)
 
     def _scaled_factor(self) -> Tensor:
         return self.factor / self.scale.reshape(-1, 1)

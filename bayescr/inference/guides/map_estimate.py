@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pyro.distributions as dist
-from torch import Tensor, nn
-
-from bayescr.inference.guides._weights import WeightGuide, WeightSite
+from bayescr.inference.guides._weights import Point, SiteFactory, WeightGuide
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["MAP"]
@@ -24,16 +21,8 @@ class MAP:
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""
-        return WeightGuide(model, lambda name, start: _Point(start))
+        return WeightGuide(model, self.sites(model))
 
-
-class _Point(WeightSite):
-    def __init__(self, start: Tensor) -> None:
-        super().__init__()
-        self.loc = nn.Parameter(start.clone())
-
-    def forward(self) -> dist.Distribution:
-        return dist.Delta(self.loc, event_dim=self.loc.dim())
-
-    def median(self) -> Tensor:
-        return self.loc
+    def sites(self, model: BayesianSegmenter) -> SiteFactory:
+        """Makes the factor of a weight from its name and start value."""
+        return lambda name, start: Point(start)

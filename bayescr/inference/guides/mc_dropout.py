@@ -11,7 +11,7 @@ from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor, nn
 
 from bayescr.errors import BayescrError
-from bayescr.inference.guides._weights import WeightGuide, WeightSite
+from bayescr.inference.guides._weights import SiteFactory, WeightGuide, WeightSite
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["ChannelDropout", "MCDropout"]
@@ -42,9 +42,11 @@ class MCDropout:
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""
-        return WeightGuide(
-            model, lambda name, start: _Dropped(start, self.p, model.feature_axis(name))
-        )
+        return WeightGuide(model, self.sites(model))
+
+    def sites(self, model: BayesianSegmenter) -> SiteFactory:
+        """Makes the factor of a weight from its name and start value."""
+        return lambda name, start: _Dropped(start, self.p, model.feature_axis(name))
 
 
 class ChannelDropout(TorchDistribution):
@@ -108,6 +110,8 @@ class ChannelDropout(TorchDistribution):
 
 
 class _Dropped(WeightSite):
+    has_density = False
+
     def __init__(self, start: Tensor, p: float, axis: int | None) -> None:
         super().__init__()
         self.keep, self.axis = 1.0 - p, axis

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bayescr.errors import BayescrError
-from bayescr.inference.guides._weights import WeightGuide, WeightSite
+from bayescr.inference.guides._weights import SiteFactory, WeightGuide, WeightSite
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["MeanField"]
@@ -40,7 +40,11 @@ class MeanField:
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""
-        return WeightGuide(model, lambda name, start: _Normal(start, self.init_scale))
+        return WeightGuide(model, self.sites(model))
+
+    def sites(self, model: BayesianSegmenter) -> SiteFactory:
+        """Makes the factor of a weight from its name and start value."""
+        return lambda name, start: _Normal(start, self.init_scale)
 
 
 class _Normal(WeightSite):
