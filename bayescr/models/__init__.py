@@ -2,8 +2,18 @@
 
 from bayescr.models import likelihoods, priors
 from bayescr.models.fan_in import fan_in
+from bayescr.models.prior_predictive import PriorPredictive, prior_predictive
 from bayescr.models.receptive import halo
 from bayescr.models.segmenter import BayesianSegmenter
 from bayescr.models.unet import UNet
 
-__all__ = ["BayesianSegmenter", "UNet", "fan_in", "halo", "likelihoods", "priors"]
+__all__ = [
+    "BayesianSegmenter",
+    "PriorPredictive",
+    "UNet",
+    "fan_in",
+    "halo",
+    "likelihoods",
+    "prior_predictive",
+    "priors",
+]

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pyro
 import pyro.distributions as dist
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from bayescr.errors import BayescrError
+from bayescr.models.likelihoods._pixels import counted, observe
 
 __all__ = ["Bernoulli"]
 
@@ -29,14 +28,13 @@ class Bernoulli:
         valid: Bool[Tensor, "B 1 H W"] | None = None,
     ) -> Tensor:
         """Observe ``target`` at the valid pixels, or sample it where it is None."""
-        if target is not None and target.shape != logits.shape:
-            raise BayescrError(
-                f"target has shape {tuple(target.shape)} but the logits {tuple(logits.shape)}: "
-                "expected one label a class and pixel; set num_classes of the network to theirs"
-            )
-        pixels = dist.Bernoulli(logits=logits)
-        if valid is not None:
-            pixels = pixels.mask(valid)
-            if target is not None:  # whatever stands there, 255 or NaN, must not reach a gradient
-                target = torch.where(valid, target, 0.0)
-        return pyro.sample("obs", pixels.to_event(3), obs=target)
+        return observe(dist.Bernoulli(logits=logits), target, valid)
+
+    def curvature(
+        self,
+        logits: Float[Tensor, "B K H W"],
+        target: Float[Tensor, "B K H W"],
+        valid: Bool[Tensor, "B 1 H W"] | None = None,
+    ) -> Float[Tensor, "B K H W"]:
+        """Minus d^2 log p(y | l) / dl^2 = p (1 - p), whatever the label; 0 at invalid pixels."""
+        return counted(torch.sigmoid(logits) * torch.sigmoid(-logits), valid)

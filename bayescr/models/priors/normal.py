@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import pyro.distributions as dist
+from pyro.distributions import Distribution
 from torch import Tensor
 
 from bayescr.errors import BayescrError
+from bayescr.models.priors._he import check_positive, is_number, normal
 
 __all__ = ["Normal"]
 
@@ -28,10 +29,10 @@ class Normal:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.scale > 0:
-            raise BayescrError(f"Normal prior scale is {self.scale}: expected a number above 0")
+        check_positive(self, "scale")
+        if not is_number(self.loc):
+            raise BayescrError(f"Normal loc is {self.loc!r}: expected a number")
 
-    def __call__(self, name: str, parameter: Tensor) -> dist.Distribution:
+    def __call__(self, name: str, parameter: Tensor) -> Distribution:
         """The prior of one weight."""
-        loc = parameter.new_tensor(self.loc)
-        return dist.Normal(loc, self.scale).expand(parameter.shape).to_event(parameter.dim())
+        return normal(parameter, self.scale, self.loc)
