@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import functools
 import importlib
@@ -9,7 +10,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def resolve(name: str, family: Mapping[str, Any], *, kind: str) -> Any:
     if kebab(name) in family:
         return family[kebab(name)]
     source, colon, attribute = name.rpartition(":")
+    if name.endswith(".py"):
+        raise BayescrError(f"{kind} '{name}' is a file: say what in it, '{name}:attribute'")
     if not colon:
         raise unknown_name(kind, name, family)
     try:
@@ -83,12 +86,16 @@ def make(
     else is used as it is. With ``arguments``, what they complete is called with them; what they do
     not, such as a function ``(name, parameter, scale)``, keeps them for its call.
 
+    An argument may be a member again, however deep in tables and arrays: a table with its name
+    and arguments, ``{"name": "low-rank", "rank": 8}``, or, where the default of the argument is
+    a member or a table of members, the name alone. ``"none"`` is None there. Arrays are tuples.
+
     Args:
         name: As in `resolve`.
         family: As in `resolve`.
         kind: As in `resolve`.
         arguments: Keyword arguments.
-        method: What the thing must be able to do; by default, be called.
+        method: What the thing, and each within it, must be able to do; by default, be called.
 
     Raises:
         BayescrError: If nothing has that name, it does not take the arguments, or the result
@@ -101,13 +108,94 @@ def make(
     found = resolve(name, family, kind=kind)
     is_member = any(found is member for member in family.values())
     if arguments:
-        found = _given(found, arguments, name, kind)
+
+        def member(name: str, arguments: Mapping[str, Any] | None = None) -> Any:
+            return make(name, family, kind=kind, arguments=arguments, method=method)
+
+        defaults = _defaults(found)
+        built = {
+            key: _built(value, member, by_name=_has_member(defaults.get(key), family))
+            for key, value in arguments.items()
+        }
+        found = _given(found, built, name, kind)
     elif is_member or (inspect.isclass(found) and _needs_no_argument(found)):
         found = found()
     if not hasattr(found, method):
         wanted = "something to call" if method == "__call__" else f"something with .{method}()"
         raise BayescrError(f"{kind} '{name}' is of type {type(found).__name__}: expected {wanted}")
+    if method == "__call__":
+        _check_call(found, name, kind)
     return found
+
+
+_CALLS = {
+    "guide": ("model",),
+    "prior": ("name", "parameter"),
+    "likelihood": ("logits", "target", "valid"),
+    "KL schedule": ("fraction",),
+    "estimator": ("model", "guide"),
+}
+_MAY_BE_CLASSES = ("guide", "estimator")  # called, they make an object
+
+
+def _check_call(found: Any, name: str, kind: str) -> None:
+    """Find out now, and not in the middle of a fit, that arguments are missing."""
+    call = _CALLS.get(kind)
+    if call is None:
+        return
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):  # written in C
+        return
+    try:
+        signature.bind(*call)
+        fits = not inspect.isclass(found) or kind in _MAY_BE_CLASSES
+    except TypeError:
+        fits = False
+    if not fits:
+        takes = ", ".join(signature.parameters)
+        raise BayescrError(
+            f"{kind} '{name}' takes ({takes}) but is called with ({', '.join(call)}): give it its "
+            f'arguments, {{name = "{name}", ... = ...}}, or defaults for them'
+        )
+
+
+def _built(value: Any, member: Callable[..., Any], *, by_name: bool) -> Any:
+    """An argument with its members made; ``by_name``: a text is the name of one."""
+    if isinstance(value, str):
+        if not by_name:
+            return value
+        return None if value == "none" else member(value)
+    if isinstance(value, Mapping):
+        if isinstance(value.get("name"), str):
+            rest = {key: one for key, one in value.items() if key != "name"}
+            return None if value["name"] == "none" and not rest else member(value["name"], rest)
+        return {key: _built(one, member, by_name=by_name) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return tuple(_built(one, member, by_name=by_name) for one in value)
+    return value
+
+
+def _has_member(default: Any, family: Mapping[str, Any]) -> bool:
+    if isinstance(default, Mapping):
+        return any(_has_member(one, family) for one in default.values())
+    if isinstance(default, tuple):
+        return any(_has_member(one, family) for one in default)
+    return any(type(default) is member for member in family.values())
+
+
+def _defaults(found: Any) -> dict[str, Any]:
+    """The defaults of what is called to make a thing, those that a dataclass makes included."""
+    try:
+        parameters = inspect.signature(found).parameters.values()
+    except (TypeError, ValueError):
+        return {}
+    made = {
+        field.name: field.default_factory()
+        for field in (dataclasses.fields(found) if dataclasses.is_dataclass(found) else ())
+        if field.default_factory is not dataclasses.MISSING
+    }
+    return {parameter.name: parameter.default for parameter in parameters} | made
 
 
 def _given(found: Any, arguments: Mapping[str, Any], name: str, kind: str) -> Any:

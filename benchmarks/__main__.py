@@ -11,7 +11,7 @@ from benchmarks.timing import machine, write
 
 NAMES = (
     "prediction", "tolerance", "training", "memory", "scaling", "roofline", "others", "gpu",
-    "evaluation", "coverage",
+    "evaluation", "coverage", "gradients", "guides",
 )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from torch import nn
 
 from bayescr._device import compute_dtype
 from bayescr.data import PatchDataset
-from bayescr.inference import annealing, guides
+from bayescr.inference import annealing, gradients, guides
 from bayescr.inference._descent import Descent, move
 from bayescr.inference._pyro import build_guide, local_parameters
 from bayescr.models import BayesianSegmenter, UNet
@@ -111,6 +111,7 @@ def _descent(guide: guides.GuideFactory, data: PatchDataset, width: int) -> Desc
         batch_size=BATCH,
         learning_rate=lambda fraction: 1e-3,
         kl_schedule=annealing.linear(),
+        estimator=gradients.WeightDraws(),
         clip_norm=1.0,
         device=CPU,
     )

@@ -37,21 +37,31 @@ PUBLIC = {
         "cosmic_ray_charge", "simulate", "simulate_exposure", "write_exposure",
     ],
     "bayescr.models": [
-        "BayesianSegmenter", "UNet", "fan_in", "halo", "likelihoods", "priors",
+        "BayesianSegmenter", "PriorPredictive", "UNet", "fan_in", "halo", "likelihoods",
+        "prior_predictive", "priors",
     ],
-    "bayescr.models.priors": ["FAMILY", "FanInNormal", "Normal", "Prior"],
-    "bayescr.models.likelihoods": ["Bernoulli", "FAMILY", "Likelihood"],
+    "bayescr.models.priors": [
+        "ARD", "CorrelatedNormal", "Empirical", "FAMILY", "FanInNormal", "Horseshoe", "Laplace",
+        "Normal", "Prior", "ScaleMixture", "Select", "StudentT",
+    ],
+    "bayescr.models.likelihoods": [
+        "Bernoulli", "FAMILY", "Likelihood", "NoisyLabelBernoulli", "WeightedBernoulli",
+    ],
     "bayescr.inference": [
         "AnnealedELBO", "Posterior", "Prediction", "RunningPrediction", "annealing", "fit",
-        "gradients", "guides",
+        "gradients", "guides", "nuts",
     ],
     "bayescr.inference.guides": [
-        "FAMILY", "GuideFactory", "LowRank", "MAP", "MCDropout", "MeanField", "WeightGuide",
-        "WeightSite",
+        "ConcreteDropout", "Ensemble", "FAMILY", "Flow", "FullRank", "GuideFactory", "JointGuide",
+        "Laplace", "LowRank", "MAP", "MCDropout", "MeanField", "Partial", "Radial", "Rank1",
+        "SWAG", "StoredDraws", "WeightGuide", "WeightSite",
+    ],
+    "bayescr.inference.gradients": [
+        "FAMILY", "Flipout", "GradientEstimator", "LocalReparameterisation", "WeightDraws",
     ],
     "bayescr.inference.annealing": [
         "FAMILY", "KLSchedule", "constant", "cosine", "cyclical", "linear", "sigmoid",
-        "warmup_cosine",
+        "swa", "warmup_cosine",
     ],
     "bayescr.evaluation": [
         "Abstention", "Beta", "CalibrationLine", "Counts", "Ensemble", "ErrorCurve",

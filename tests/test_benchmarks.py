@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-NAMES = ["coverage", "evaluation", "prediction", "roofline", "scaling", "tolerance", "training"]
+NAMES = [
+    "coverage", "evaluation", "gradients", "guides", "prediction", "roofline", "scaling",
+    "tolerance", "training",
+]  # fmt: skip
 
 
 @pytest.mark.slow

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +15,9 @@ from bayescr.errors import BayescrError
 
 __all__ = [
     "Device",
+    "OwnGuide",
+    "OwnLikelihood",
+    "OwnPrior",
     "Overwrite",
     "Precision",
     "Quiet",
@@ -20,6 +25,7 @@ __all__ = [
     "Seed",
     "check_folder",
     "check_output",
+    "chosen",
     "shows_progress",
 ]
 
@@ -31,6 +37,61 @@ Precision = Annotated[str, typer.Option(help="Of the convolutions: float32, bflo
 Samples = Annotated[int, typer.Option(min=1, help="Posterior draws behind each prediction.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress bar.")]
+OwnPrior = Annotated[
+    str | None,
+    typer.Option("--prior", help="The prior it was trained with, if that is your own code."),
+]
+OwnLikelihood = Annotated[
+    str | None, typer.Option("--likelihood", help="The likelihood, if that is your own code.")
+]
+OwnGuide = Annotated[
+    str | None, typer.Option("--guide", help="The guide, if that is your own code.")
+]
+
+_EXAMPLES = {
+    "guide": '{name = "low-rank", rank = 8}',
+    "prior": '{name = "normal", scale = 0.1}',
+    "likelihood": '{name = "my_likelihood.py:Flipped", rate = 0.02}',
+    "KL schedule": '{name = "linear", warmup = 0.5}',
+    "estimator": '{name = "my_estimator.py:Mine", draws = 2}',
+}
+
+
+def chosen(text: str, family: Mapping[str, Any], *, kind: str) -> Any:
+    """What an option names, made: ``low-rank``, ``mine.py:Guide`` or either with arguments.
+
+    Arguments come as a TOML table, the way an experiment's file has them:
+    ``{name = "low-rank", rank = 8}``.
+
+    Raises:
+        BayescrError: If it cannot be read or made.
+    """
+    from bayescr._names import make
+
+    if text.lstrip().startswith("{"):
+        table = _table(text, kind)
+        return make(table.pop("name"), family, kind=kind, arguments=table)
+    if "(" in text and ":" not in text:
+        raise _unreadable(text, kind, "that is Python")
+    return make(text, family, kind=kind)
+
+
+def _table(text: str, kind: str) -> dict[str, Any]:
+    try:
+        read = tomllib.loads(f"it = {text}")
+    except tomllib.TOMLDecodeError as error:
+        raise _unreadable(text, kind, str(error)) from error
+    table: dict[str, Any] = read.pop("it")
+    if read or not isinstance(table.get("name"), str):
+        raise _unreadable(text, kind, "it has no name")
+    return table
+
+
+def _unreadable(text: str, kind: str, reason: str) -> BayescrError:
+    return BayescrError(
+        f'cannot read {kind} "{text}" ({reason}): expected a name, or in single quotes a table '
+        f"with its arguments, such as '{_EXAMPLES[kind]}'"
+    )
 
 
 def shows_progress(*, quiet: bool) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -58,6 +58,20 @@ def evaluate(
         list[str] | None,
         typer.Option(help="A classical row: astroscrappy, lacosmic, deepcr or cosmic-conn."),
     ] = None,
+    prior: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Prior of a posterior that was trained with your own code: of all such rows, or "
+            "of NAME's; may be given several times.",
+            metavar="[NAME=]TEXT",
+        ),
+    ] = None,
+    likelihood: Annotated[
+        list[str] | None, typer.Option(help="Likelihood, the same way.", metavar="[NAME=]TEXT")
+    ] = None,
+    guide: Annotated[
+        list[str] | None, typer.Option(help="Guide, the same way.", metavar="[NAME=]TEXT")
+    ] = None,
     reference: Annotated[
         str | None, typer.Option(help="Row that the others are compared with (default: MAP's).")
     ] = None,
@@ -79,16 +93,17 @@ def evaluate(
 
     from bayescr import evaluation
     from bayescr._names import resolve
+    from bayescr.cli._posteriors import load_posterior
     from bayescr.data import PatchDataset
     from bayescr.evaluation.classical import FAMILY
-    from bayescr.inference import Posterior
 
     both = sorted(set(paths) & set(classical or ()))
     if both:
         raise BayescrError(f"a model and a classical method are named '{both[0]}': rename one")
     methods = {name: resolve(name, FAMILY, kind="method")() for name in classical or ()}
+    code = _own(paths, prior=prior, likelihood=likelihood, guide=guide)
     posteriors = {
-        name: [Posterior.load(path, device=device) for path in several]
+        name: [load_posterior(path, device=device, **code[path]) for path in several]
         for name, several in paths.items()
     }
     scaling = next(iter(posteriors.values()))[0].scaling
@@ -159,6 +174,37 @@ def _unique(name: str, taken: Counter[str]) -> str:
         candidate = f"{name}-{number}"
     taken[candidate.casefold()] = 1
     return candidate
+
+
+def _own(
+    rows: Mapping[str, Sequence[Path]], **given: Sequence[str] | None
+) -> dict[Path, dict[str, str]]:
+    """Path -> the parts that are the user's own as the options name them.
+
+    An option without a row's name counts for all posteriors that need it.
+    """
+    from bayescr.cli._posteriors import own_code
+
+    needed = {path: own_code(path)[0] for several in rows.values() for path in several}
+    chosen: dict[Path, dict[str, str]] = {path: {} for path in needed}
+    for part, texts in given.items():
+        for text in sorted(texts or (), key=lambda text: _row_of(text, rows) is not None):
+            row = _row_of(text, rows)
+            paths = [path for path in needed if part in needed[path]] if row is None else rows[row]
+            if not paths:
+                raise BayescrError(
+                    f"--{part} '{text}' is for posteriors that were trained with your own code: "
+                    "none of these was; leave it out"
+                )
+            for path in paths:  # those with the name of a row come last, and count
+                chosen[path][part] = text if row is None else text.partition("=")[2]
+    return chosen
+
+
+def _row_of(text: str, rows: Mapping[str, Any]) -> str | None:
+    """The row that ``NAME=TEXT`` is for; None: any. A table has equals signs, too."""
+    name, equals, _ = text.partition("=")
+    return name if equals and name in rows else None
 
 
 def _warn_of_training_data(name: str, posterior: Posterior, dataset: PatchDataset) -> None:

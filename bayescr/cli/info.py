@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayescr.cli._options import Device
+from bayescr.cli._options import Device, OwnGuide, OwnLikelihood, OwnPrior
 from bayescr.errors import BayescrError
+
+if TYPE_CHECKING:
+    from bayescr.inference import Posterior
 
 __all__ = ["EXAMPLE", "info"]
 
@@ -23,13 +26,19 @@ def info(
     path: Annotated[
         Path | None, typer.Argument(help="A posterior or a FITS file; default: the installation.")
     ] = None,
+    prior: OwnPrior = None,
+    likelihood: OwnLikelihood = None,
+    guide: OwnGuide = None,
     device: Device = "auto",
 ) -> None:
     """Describe the installation, a posterior or a FITS file."""
     if path is None:
         rows = _installation(device)
     elif path.is_dir() or path.suffix == ".safetensors":
-        rows = _posterior(path)
+        from bayescr.cli._posteriors import load_posterior
+
+        own: dict[str, Any] = {"prior": prior, "likelihood": likelihood, "guide": guide}
+        rows = _posterior(path, load_posterior(path, **own), own)
     else:
         rows = _fits(path)
     _print(list(rows))
@@ -51,7 +60,7 @@ def _installation(device: str) -> Iterator[Row]:
 
     from bayescr import __version__
     from bayescr._device import compute_dtype, find_device
-    from bayescr.inference import annealing, guides
+    from bayescr.inference import annealing, gradients, guides
     from bayescr.models import likelihoods, priors
     from bayescr.simulation import FIELDS
 
@@ -71,17 +80,17 @@ def _installation(device: str) -> Iterator[Row]:
         "priors": priors.FAMILY,
         "likelihoods": likelihoods.FAMILY,
         "KL schedules": annealing.FAMILY,
+        "estimators": gradients.FAMILY,
         "fields": FIELDS,
     }
     for family, members in families.items():
         yield family, ", ".join(members)
 
 
-def _posterior(path: Path) -> Iterator[Row]:
-    from bayescr.inference import Posterior
+def _posterior(path: Path, posterior: Posterior, own: Mapping[str, str | None]) -> Iterator[Row]:
+    from bayescr.cli._posteriors import kept_epochs, told
     from bayescr.inference.checkpoints import find
 
-    posterior = Posterior.load(path)
     model, provenance = posterior.model, posterior.provenance
     size = sum(weight.numel() for weight in model.random_weights.values())
     if posterior.temperature == 1:
@@ -90,19 +99,21 @@ def _posterior(path: Path) -> Iterator[Row]:
     else:
         yield "tempered posterior", find(path)
         yield "temperature", f"{posterior.temperature:g}: not the posterior, which has 1"
-    yield "guide", posterior.guide_factory
-    yield "prior", model.prior
-    yield "likelihood", model.likelihood
+    yield "guide", own["guide"] or posterior.guide_factory
+    yield "prior", own["prior"] or model.prior
+    yield "likelihood", own["likelihood"] or model.likelihood
     yield "network", f"{type(model.net).__name__}({_settings(getattr(model.net, 'config', {}))})"
     yield "random weights", f"{size} in {len(model.random_weights)} sites"
     yield "scaling", posterior.scaling
     yield "started from", provenance.get("start") or "nothing"
     for use in ("train", "validation"):
         yield f"{use} exposures", _listed(provenance.get(f"{use}_exposures", []))
-    if len(posterior.history):
-        kept = posterior.history.set_index("epoch").loc[provenance["kept_epoch"]]
-        yield "epoch kept", f"{provenance['kept_epoch']} of {len(posterior.history)}"
-        yield "at that epoch", _settings(kept)
+    kept = kept_epochs(posterior)
+    if len(kept):
+        yield "kept", told(posterior)
+    for _, row in kept.iterrows():
+        place = f"member {row['member']:g}" if "member" in row else "at that epoch"
+        yield place, _settings(row.drop(["member", "epoch"], errors="ignore").to_dict())
     yield "settings", _settings(provenance.get("settings", {}))
     yield "versions", _settings(provenance.get("versions", {}))
 

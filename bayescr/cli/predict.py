@@ -10,6 +10,9 @@ import typer
 from bayescr.cli._options import (
     Device,
     Overwrite,
+    OwnGuide,
+    OwnLikelihood,
+    OwnPrior,
     Precision,
     Quiet,
     Seed,
@@ -79,6 +82,9 @@ def predict(
     ] = "auto",
     batch: Annotated[int, typer.Option(help="Tiles at a time.")] = 1,
     precision: Precision = "auto",
+    prior: OwnPrior = None,
+    likelihood: OwnLikelihood = None,
+    guide: OwnGuide = None,
     device: Device = "auto",
     seed: Seed = 0,
     overwrite: Overwrite = False,
@@ -104,10 +110,12 @@ def predict(
     for path in exposures:
         frames = _read(path, extension, given)
 
-    from bayescr.inference import Posterior
+    from bayescr.cli._posteriors import load_posterior
     from bayescr.inference.products import write_products
 
-    posterior = Posterior.load(model, device=device)
+    posterior = load_posterior(
+        model, prior=prior, likelihood=likelihood, guide=guide, device=device
+    )
     for path, target in zip(exposures, targets, strict=True):
         if len(exposures) > 1:  # a lone exposure is still in memory
             frames = _read(path, extension, given)

@@ -14,11 +14,14 @@ from bayescr.cli._options import (
     Quiet,
     Seed,
     check_output,
+    chosen,
     shows_progress,
 )
 from bayescr.errors import BayescrError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from bayescr.inference import Posterior
     from bayescr.models import UNet
 
@@ -28,10 +31,11 @@ EXAMPLE = (
     "Example:  bayescr train --data frames --guide mean-field --prior fan-in-normal --epochs 20 "
     "--seed 0 -o mean-field"
     "\n\n"
-    "A guide, prior, likelihood or schedule is a name that `bayescr info` lists, or your own as "
-    "file.py:attribute or package.module:attribute, such as pyro.infer.autoguide:AutoNormal. "
-    "A class whose arguments all have defaults is called to make the object; anything else is "
-    "used as it is."
+    "A guide, prior, likelihood, schedule or estimator is a name that `bayescr info` lists, or "
+    "your own as file.py:attribute or package.module:attribute, such as "
+    "pyro.infer.autoguide:AutoNormal. A class whose arguments all have defaults is called to make "
+    "the object; anything else is used as it is. Arguments come in a table, as in an experiment: "
+    """--guide '{name = "low-rank", rank = 8}'."""
 )
 
 
@@ -43,6 +47,13 @@ def train(
     guide: Annotated[str, typer.Option(help="Family of approximations.")] = "mean-field",
     prior: Annotated[str, typer.Option(help="Belief about the weights.")] = "fan-in-normal",
     likelihood: Annotated[str, typer.Option(help="Of the pixels.")] = "bernoulli",
+    random: Annotated[
+        list[str] | None,
+        typer.Option(
+            help='Pattern of the weights that are random, such as "head.*"; may be given several '
+            "times. Default: all. The others are plain parameters."
+        ),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option(help="A trained posterior whose centre is where to start.")
     ] = None,
@@ -66,6 +77,7 @@ def train(
     batch_size: Annotated[int, typer.Option(help="Patches a step.")] = 16,
     learning_rate: Annotated[float, typer.Option(help="Adam's, at its highest.")] = 3e-3,
     kl_schedule: Annotated[str, typer.Option(help="How the KL's weight grows.")] = "linear",
+    estimator: Annotated[str, typer.Option(help="Of the gradient.")] = "weight-draws",
     patience: Annotated[
         int | None, typer.Option(help="Stop after so many epochs without improvement.")
     ] = None,
@@ -89,19 +101,21 @@ def train(
 
     from bayescr._device import compute_dtype, find_device
     from bayescr._files import atomic_path
-    from bayescr._names import make
     from bayescr._random import seeded
+    from bayescr.cli._posteriors import options
     from bayescr.data import PatchDataset, Scaling
-    from bayescr.inference import Posterior, annealing, fit, guides
-    from bayescr.inference.checkpoints import describe
+    from bayescr.inference import annealing, fit, gradients, guides
+    from bayescr.inference.checkpoints import describe, own_parts
     from bayescr.models import BayesianSegmenter, likelihoods, priors
 
-    guide_factory = make(guide, guides.FAMILY, kind="guide")
-    weight_prior = make(prior, priors.FAMILY, kind="prior")
-    pixel_likelihood = make(likelihood, likelihoods.FAMILY, kind="likelihood")
-    schedule = make(kl_schedule, annealing.FAMILY, kind="KL schedule")
+    guide_factory = chosen(guide, guides.FAMILY, kind="guide")
+    weight_prior = chosen(prior, priors.FAMILY, kind="prior")
+    pixel_likelihood = chosen(likelihood, likelihoods.FAMILY, kind="likelihood")
+    schedule = chosen(kl_schedule, annealing.FAMILY, kind="KL schedule")
+    gradient = chosen(estimator, gradients.FAMILY, kind="estimator")
     compute_dtype(precision, find_device(device))
-    start_posterior = None if start is None else Posterior.load(start, device=device)
+    spelled = {"prior": prior, "likelihood": likelihood, "guide": guide}
+    start_posterior = None if start is None else _start(start, device=device, **spelled)
 
     scaling = Scaling() if start_posterior is None else start_posterior.scaling
     dataset = PatchDataset.from_directory(data, patch=patch, scaling=scaling)
@@ -116,7 +130,7 @@ def train(
             start_posterior, num_classes=dataset.num_classes, width=width, depth=depth, norm=norm
         )
     posterior = fit(
-        BayesianSegmenter(net, prior=weight_prior, likelihood=pixel_likelihood),
+        BayesianSegmenter(net, prior=weight_prior, likelihood=pixel_likelihood, random=random),
         guide_factory,
         parts[0].augmented() if augment else parts[0],
         validation=parts[1] if validation else None,
@@ -125,6 +139,7 @@ def train(
         batch_size=batch_size,
         learning_rate=learning_rate,
         kl_schedule=schedule,
+        estimator=gradient,
         patience=patience,
         precision=precision,
         device=device,
@@ -132,18 +147,28 @@ def train(
         progress=shows_progress(quiet=quiet),
     )
 
+    own = own_parts(describe(posterior))
+    if own:  # the file does not hold it: what is said of it may help to find it
+        posterior.provenance["code"] = {part: spelled[part] for part in own}
     with atomic_path(history) as temporary:
         posterior.history.to_csv(temporary, index=False)
     posterior.save(target)  # last: where it is, the training is complete
     typer.echo(_summary(posterior) + f": {target}")
-    described = describe(posterior)
-    for part in ("prior", "likelihood", "guide"):
-        if described[part]["name"] is None:
-            typer.echo(
-                f"note: the {part} is your own code, which the file does not hold: the other "
-                "commands cannot load it, Posterior.load(..., model=..., guide=...) can",
-                err=True,
-            )
+    for part in own:
+        typer.echo(
+            f"note: the {part} is your own code, which the file does not hold: the other commands "
+            f"need {options([part], spelled)}",
+            err=True,
+        )
+
+
+def _start(path: Path, *, device: str, **spelled: str) -> Posterior:
+    """The posterior to start from; what is own code in it is taken to be that of this training."""
+    from bayescr.cli._posteriors import load_posterior, own_code
+
+    needed, _ = own_code(path)
+    own = {part: text for part, text in spelled.items() if part in needed}
+    return load_posterior(path, device=device, **own)
 
 
 def _network(start: Posterior | None, *, num_classes: int, **chosen: int | str | None) -> UNet:
@@ -156,12 +181,16 @@ def _network(start: Posterior | None, *, num_classes: int, **chosen: int | str |
 
 
 def _summary(posterior: Posterior) -> str:
-    history, kept = posterior.history, posterior.provenance["kept_epoch"]
-    row = history[history["epoch"] == kept].iloc[0]
-    scores = f"NLL {row['nll']:.4g}"
-    if "validation_nll" in row:
-        scores += f", validation NLL {row['validation_nll']:.4g}"
-    return (
-        f"{posterior.name} (T = {posterior.temperature:g}), epoch {kept} of {len(history)}, "
-        f"{scores} per pixel"
-    )
+    from bayescr.cli._posteriors import kept_epochs, told
+
+    rows = kept_epochs(posterior)
+    scores = f"NLL {_range(rows['nll'])}"
+    if "validation_nll" in rows:
+        scores += f", validation NLL {_range(rows['validation_nll'])}"
+    name, temperature = posterior.name, posterior.temperature
+    return f"{name} (T = {temperature:g}), {told(posterior)}, {scores} per pixel"
+
+
+def _range(values: pd.Series[float]) -> str:
+    low, high = f"{values.min():.4g}", f"{values.max():.4g}"
+    return low if low == high else f"{low} to {high}"

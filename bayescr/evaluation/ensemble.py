@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Ensemble"]
+__all__ = ["Ensemble", "num_points"]
 
 
 @dataclass(frozen=True)
@@ -83,4 +83,11 @@ class Ensemble:
         return max(1, num_samples // len(self.members))
 
     def _draws(self, member: Any, num_samples: int) -> int:
-        return 1 if member.is_deterministic else self.share(num_samples)
+        share = self.share(num_samples)
+        return min(share, num_points(member) or share)
+
+
+def num_points(posterior: Any) -> int | None:
+    """How many draws a posterior has: 1 of a point mass, M of M points; None: no end to them."""
+    points: int | None = getattr(posterior, "num_points", None)
+    return 1 if points is None and posterior.is_deterministic else points

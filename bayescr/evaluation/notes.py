@@ -42,6 +42,7 @@ def write_notes(
         *_baselines(rows),
         *_limits(observed, rows),
         *_temperatures(rows),
+        *_likelihoods(rows),
         *_loo(loo),
     ]
     notes += [f"No row {name}: {reason.rstrip('.')}." for name, reason in skipped.items()]
@@ -119,6 +120,19 @@ def _temperatures(rows: Mapping[str, Sequence[Tally]]) -> list[str]:
         f"Tempered, and so not the posterior: {', '.join(tempered)}. T is the final weight of the "
         "KL."
     ]
+
+
+def _likelihoods(rows: Mapping[str, Sequence[Tally]]) -> list[str]:
+    """What the likelihoods of the trainings say of themselves, and whose they were."""
+    said: dict[str, dict[str, None]] = {}  # note -> names, in order and once
+    for name, members in rows.items():
+        for tally in members:
+            for posterior in getattr(tally.row.base, "members", [tally.row.base]):
+                likelihood = getattr(getattr(posterior, "model", None), "likelihood", None)
+                note = getattr(likelihood, "note", "")
+                if note:
+                    said.setdefault(note, {})[name] = None
+    return [f"{', '.join(names)}: {note}." for note, names in said.items()]
 
 
 def _loo(loo: pd.DataFrame) -> list[str]:

@@ -118,5 +118,8 @@ def draw_sites(
     for site in sites:
         if site not in known:
             raise unknown_name(f"site of posterior '{name}'", site, list(known))
-    draws = posterior.draw(num_samples, seed=seed, sites=list(sites))
+    # Of an ensemble of points as many as there are; a single one is repeated.
+    number = min(num_samples, getattr(posterior, "num_points", None) or num_samples)
+    number = num_samples if number == 1 else number
+    draws = posterior.draw(number, seed=seed, sites=list(sites))
     return {site: draws[site].detach().cpu().numpy() for site in sites}

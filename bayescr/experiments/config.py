@@ -155,6 +155,7 @@ class Training(Settings):
         batch_size: Patches a step.
         learning_rate: Adam's, at its highest.
         kl_schedule: A name of `bayescr.inference.annealing`, or your own.
+        estimator: Of the gradient: a name of `bayescr.inference.gradients`, or your own.
         clip_norm: Largest norm of the gradient of the loss per pixel.
         patience: Epochs without improvement after which to stop; default: never.
         validation_samples: Posterior draws behind the validation NLL.
@@ -167,6 +168,7 @@ class Training(Settings):
     batch_size: int = 16
     learning_rate: float = 3e-3
     kl_schedule: Choice = field(default_factory=lambda: Choice(name="linear"))
+    estimator: Choice = field(default_factory=lambda: Choice(name="weight-draws"))
     clip_norm: float = 1.0
     patience: int | None = None
     validation_samples: int = 4

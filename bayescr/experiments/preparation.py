@@ -178,7 +178,8 @@ def _examined(
                 _looked_at(start, code, has_validation)
     notes: tuple[str, ...] = ()
     if not any(one is not None and one.is_deterministic for one in untrained.values()):
-        experiment, name, note = _with_baseline(experiment)
+        with at("[arms]"):
+            experiment, name, note = _with_baseline(experiment, code)
         notes = (note,)
         untrained[name] = _looked_at(recipe_of(experiment.arms[name]), code, has_validation)
     for name, choice in experiment.classical.items():
@@ -189,16 +190,24 @@ def _examined(
     return experiment, notes
 
 
-def _with_baseline(experiment: Experiment) -> tuple[Experiment, str, str]:
+def _with_baseline(experiment: Experiment, code: OwnCode) -> tuple[Experiment, str, str]:
     """With a MAP arm: what a Bayesian arm has to beat is in every table; its name, and a note."""
-    first, arm = next(iter(experiment.arms.items()))
     name = "MAP"
     while name in (*experiment.arms, *experiment.classical):
         name += " baseline"
-    baseline = dataclasses.replace(arm, guide=Choice(name="map"))
-    note = f"no arm is deterministic: '{name}' was added, with the model and training of '{first}'"
-    arms = {name: baseline, **experiment.arms}
-    return dataclasses.replace(experiment, arms=arms), name, note
+    for first, arm in experiment.arms.items():
+        training = dataclasses.replace(arm.training, estimator=Choice(name="weight-draws"))
+        baseline = dataclasses.replace(arm, guide=Choice(name="map"), training=training)
+        with contextlib.suppress(BayescrError):  # the density of a prior may have no maximum
+            recipe_of(baseline).untrained(code)
+            arms = {name: baseline, **experiment.arms}
+            note = f"'{name}' was added, with the model and training of '{first}'"
+            note = f"no arm is deterministic: {note}"
+            return dataclasses.replace(experiment, arms=arms), name, note
+    raise BayescrError(
+        "no arm is deterministic, and under no arm's prior a MAP arm can be: add one that has "
+        'another, guide = "map" and prior = "fan-in-normal"'
+    )
 
 
 def _looked_at(recipe: Recipe, code: OwnCode, has_validation: bool) -> Posterior | None:

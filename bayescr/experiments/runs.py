@@ -33,8 +33,9 @@ from bayescr.experiments import _fingerprint as fingerprint
 from bayescr.experiments._settings import Choice, to_table
 from bayescr.experiments.config import Arm, Experiment, Model, Training
 from bayescr.experiments.own_code import OwnCode
-from bayescr.inference import Posterior, annealing, fit, guides
-from bayescr.inference._pyro import build_guide
+from bayescr.inference import Posterior, annealing, fit, gradients, guides
+from bayescr.inference._pyro import build_guide, local_parameters
+from bayescr.inference.checkpoints import describe, own_parts
 from bayescr.models import BayesianSegmenter, UNet, likelihoods, priors
 
 __all__ = ["Recipe", "Run", "in_order", "load", "plan_runs", "recipe_of", "start_recipe", "train"]
@@ -46,6 +47,7 @@ _FAMILIES: dict[str, Mapping[str, Any]] = {
     "prior": priors.FAMILY,
     "likelihood": likelihoods.FAMILY,
     "KL schedule": annealing.FAMILY,
+    "estimator": gradients.FAMILY,
 }
 
 
@@ -65,6 +67,7 @@ class Recipe:
             "prior": self.model.prior,
             "likelihood": self.model.likelihood,
             "KL schedule": self.training.kl_schedule,
+            "estimator": self.training.estimator,
         }
 
     def make(self, kind: str, code: OwnCode) -> Any:
@@ -97,6 +100,9 @@ class Recipe:
         with seeded(0):
             model = self.make_model(code, num_classes=1)
             guide = build_guide(factory, model, in_channels=1)
+        for part in getattr(guide, "in_turn", None) or [guide]:
+            with local_parameters(), self.make("estimator", code)(model, part):
+                pass  # it refuses guides and layers that it does not know
         if hasattr(guide, "finalize"):
             return None
         return Posterior(model=model, guide=guide, guide_factory=factory, scaling=Scaling())
@@ -251,6 +257,7 @@ def train(
         batch_size=settings.batch_size,
         learning_rate=settings.learning_rate,
         kl_schedule=recipe.make("KL schedule", code),
+        estimator=recipe.make("estimator", code),
         clip_norm=settings.clip_norm,
         patience=settings.patience,
         validation_samples=settings.validation_samples,
@@ -259,6 +266,9 @@ def train(
         seed=run.seed,
         progress=progress,
     )
+    own = own_parts(describe(posterior))
+    if own:  # for who wants to load the file outside of this folder
+        posterior.provenance["code"] = {part: code.spelled(recipe.choices[part]) for part in own}
     history = run.folder / "history.csv"
     with atomic_path(history) as temporary:
         posterior.history.to_csv(temporary, index=False, lineterminator="\n")

@@ -2,6 +2,7 @@
 
 from bayescr.inference import annealing, gradients, guides
 from bayescr.inference.elbo import AnnealedELBO
+from bayescr.inference.mcmc import nuts
 from bayescr.inference.posterior import Posterior
 from bayescr.inference.prediction import Prediction, RunningPrediction
 from bayescr.inference.svi import fit
@@ -15,4 +16,5 @@ __all__ = [
     "fit",
     "gradients",
     "guides",
+    "nuts",
 ]

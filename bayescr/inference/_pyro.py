@@ -6,22 +6,31 @@ import contextlib
 import dataclasses
 import functools
 import inspect
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 import pyro
 import torch
 from pyro import poutine
 from pyro.distributions import Delta
-from pyro.infer.autoguide import AutoLaplaceApproximation
+from pyro.infer.autoguide import AutoDelta, AutoLaplaceApproximation
 from pyro.infer.autoguide.initialization import init_to_value
 from torch import Tensor
 
 from bayescr.errors import BayescrError
-from bayescr.inference.guides import GuideFactory
 from bayescr.models import BayesianSegmenter
 
-__all__ = ["build_guide", "draw_latents", "example_batch", "guide_name", "local_parameters"]
+if TYPE_CHECKING:  # guides of guides are made here, too
+    from bayescr.inference.guides import GuideFactory
+
+__all__ = [
+    "build_guide",
+    "draw_latents",
+    "example_batch",
+    "guide_name",
+    "local_parameters",
+    "make_guide",
+]
 
 
 @contextlib.contextmanager
@@ -43,8 +52,30 @@ def example_batch(model: BayesianSegmenter, in_channels: int) -> tuple[Tensor, T
 def build_guide(factory: GuideFactory, model: BayesianSegmenter, *, in_channels: int) -> Any:
     """Make a guide, have it start at the model's weights, and make its lazy parameters.
 
+    Raises:
+        BayescrError: For a class instead of a factory, a guide that SVI alone does not finish, or
+            a point where the prior has no highest density.
+    """
+    was_training = model.training
+    with local_parameters():
+        guide = make_guide(factory, model, model.random_weights)
+        if isinstance(guide, AutoDelta):
+            from bayescr.inference.guides._weights import check_prior  # which imports this file
+
+            for name in model.random_weights:
+                check_prior(model, name)
+        # Autoguides run the model on prior draws here: statistics of the net must not see them.
+        model.eval()
+        guide(*example_batch(model, in_channels))
+        model.train(was_training)
+    return guide
+
+
+def make_guide(factory: GuideFactory, model: Any, weights: Mapping[str, Tensor]) -> Any:
+    """Make a guide that starts at given weights; lazy parameters come with its first call.
+
     Pyro's autoguides take their start from ``init_loc_fn``; where a factory has that argument
-    and it was not chosen, it is the model's own weights.
+    and it was not chosen, it is these weights.
 
     Raises:
         BayescrError: For a class instead of a factory, or a guide that SVI alone does not finish.
@@ -54,20 +85,14 @@ def build_guide(factory: GuideFactory, model: BayesianSegmenter, *, in_channels:
             f"guide is the class {factory.__name__}: give its settings too, {factory.__name__}()"
         )
     if "init_loc_fn" in _free_arguments(factory):
-        values = {name: weight.detach().clone() for name, weight in model.random_weights.items()}
+        values = {name: weight.detach().clone() for name, weight in weights.items()}
         factory = functools.partial(factory, init_loc_fn=init_to_value(values=values))
-    was_training = model.training
-    with local_parameters():
-        guide = factory(model)
-        if isinstance(guide, AutoLaplaceApproximation):
-            raise BayescrError(
-                "guide is an AutoLaplaceApproximation: after SVI it is a point, all its draws the "
-                "same; use AutoNormal or AutoMultivariateNormal"
-            )
-        # Autoguides run the model on prior draws here: statistics of the net must not see them.
-        model.eval()
-        guide(*example_batch(model, in_channels))
-        model.train(was_training)
+    guide = factory(model)
+    if isinstance(guide, AutoLaplaceApproximation):
+        raise BayescrError(
+            "guide is an AutoLaplaceApproximation: after SVI it is a point, all its draws the "
+            "same; use AutoNormal or AutoMultivariateNormal"
+        )
     return guide
 
 

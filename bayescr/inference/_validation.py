@@ -16,6 +16,7 @@ from bayescr.data import PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference._descent import move
 from bayescr.inference._pyro import draw_latents
+from bayescr.inference.sampling import draw, num_points
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["EarlyStopping", "validation_nll"]
@@ -71,7 +72,7 @@ def validation_nll(
         NLL = - mean_i log (1 / S) sum_s p(y_i | x, w_s)
 
     The draws of noise are the same at every call, so that epochs compare. A point mass needs
-    one draw only.
+    one draw only, and the members of an ensemble get as many as one another, one at least.
 
     Raises:
         BayescrError: If no pixel is valid.
@@ -79,10 +80,7 @@ def validation_nll(
     model.eval()
     nll, count = 0.0, 0
     device = next(iter(model.random_weights.values())).device
-    with seeded(0, device=device):
-        first, is_point = draw_latents(guide)
-        others = 0 if is_point else num_samples - 1
-        draws = [first, *(draw_latents(guide)[0] for _ in range(others))]
+    draws = _draws(guide, num_samples, device)
     for batch in DataLoader(validation, batch_size=batch_size):
         image, target, valid = move(batch, device)
         log_p = torch.stack([_log_prob(model, draw, image, target) for draw in draws])
@@ -93,6 +91,16 @@ def validation_nll(
     if not count:
         raise BayescrError("the validation set has no valid pixel: look at the frames' masks")
     return nll / count
+
+
+def _draws(guide: Any, num_samples: int, device: torch.device) -> list[dict[str, Tensor]]:
+    points, members = num_points(guide, device=device), getattr(guide, "members", None)
+    if members is not None:
+        number = points or len(members) * math.ceil(num_samples / len(members))
+        noise: dict[Any, Any] = {}
+        return [draw(guide, index, seed=0, device=device, noise=noise) for index in range(number)]
+    with seeded(0, device=device):
+        return [draw_latents(guide)[0] for _ in range(points or num_samples)]
 
 
 def _log_prob(

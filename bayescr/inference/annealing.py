@@ -14,6 +14,8 @@ the final weight, and reports T.
 References:
     Bowman et al., "Generating Sentences from a Continuous Space", arXiv:1511.06349 (warm-up).
     Fu et al., "Cyclical Annealing Schedule", arXiv:1903.10145.
+    Izmailov et al., "Averaging Weights Leads to Wider Optima and Better Generalization",
+    arXiv:1803.05407 (a rate that is held while iterates are collected).
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ __all__ = [
     "cyclical",
     "linear",
     "sigmoid",
+    "swa",
     "warmup_cosine",
 ]
 
@@ -80,6 +83,25 @@ def warmup_cosine(*, warmup: float = 0.05, final: float = 0.01) -> Callable[[flo
         return final + (1.0 - final) * (0.5 + 0.5 * math.cos(math.pi * x))
 
     return multiplier
+
+
+def swa(
+    *, start: float = 0.6, final: float = 0.1, warmup: float = 0.05
+) -> Callable[[float], float]:
+    """A learning-rate multiplier for collecting iterates: `warmup_cosine`, then a held rate.
+
+    Args:
+        start: Fraction of the steps from which the multiplier is held at ``final``.
+        final: The multiplier that is held.
+        warmup: Fraction of the steps, at most ``start``, over which it first rises to 1.
+    """
+    _check(final=final)
+    if not 0.0 < start <= 1.0:
+        raise BayescrError(f"start is {start}: expected a fraction of the steps, above 0 up to 1")
+    if not 0.0 <= warmup <= start:
+        raise BayescrError(f"warmup is {warmup}: expected a fraction from 0 to start={start}")
+    decay = warmup_cosine(warmup=warmup / start, final=final)
+    return lambda fraction: decay(min(fraction / start, 1.0))
 
 
 FAMILY: dict[str, Callable[..., KLSchedule]] = {

@@ -1,25 +1,24 @@
 """A posterior on disk: one safetensors file, its description as JSON in the file's header.
 
 Tensors are named ``model.net.*`` (network) and ``guide.*``. The description names the network,
-prior, likelihood and guide with their settings. Only members of bayescr's own families and
-Pyro's autoguides are ever made from a name in a file: loading runs no code that the file chose,
-and nothing is unpickled. What a user wrote is handed to `load` by the user.
+prior, likelihood and guide with their settings, and members inside others the same way. Only
+members of bayescr's own families and Pyro's autoguides are ever made from a name in a file:
+loading runs no code that the file chose, and nothing is unpickled. What a user wrote is handed to
+`load` by the user.
 """
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
-import functools
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
-from pyro.infer import autoguide
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
@@ -28,22 +27,19 @@ from bayescr._files import atomic_path
 from bayescr._random import seeded
 from bayescr.data import Scaling
 from bayescr.errors import BayescrError
-from bayescr.inference import guides
-from bayescr.inference._pyro import build_guide, guide_name
+from bayescr.inference._parts import from_json, own, to_json
+from bayescr.inference._pyro import build_guide
 from bayescr.inference.guides import GuideFactory
 from bayescr.inference.posterior import Posterior
-from bayescr.models import BayesianSegmenter, UNet, likelihoods, priors
+from bayescr.models import BayesianSegmenter
+from bayescr.models.likelihoods import Likelihood
+from bayescr.models.priors import Prior
 
-__all__ = ["FILE_NAME", "find", "load", "save"]
+__all__ = ["FILE_NAME", "describe", "find", "load", "own_parts", "read_description", "save"]
 
 FILE_NAME = "posterior.safetensors"
 _KEY, _FORMAT = "bayescr", 1
-_NETS = {"unet": UNet}
-_AUTOGUIDES = {
-    name: member
-    for name, member in vars(autoguide).items()
-    if isinstance(member, type) and issubclass(member, autoguide.AutoGuide)
-}
+_MODEL = ("net", "prior", "likelihood")
 
 
 def save(posterior: Posterior, path: str | Path) -> Path:
@@ -73,11 +69,9 @@ def describe(posterior: Posterior) -> dict[str, Any]:
     model = posterior.model
     return {
         "format": _FORMAT,
-        "net": _describe(model.net, _NETS),
-        "prior": _describe(model.prior, priors.FAMILY),
-        "likelihood": _describe(model.likelihood, likelihoods.FAMILY),
+        **{part: to_json(getattr(model, part), part) for part in _MODEL},
         "random": list(model.random_weights),
-        "guide": _describe(posterior.guide_factory, guides.FAMILY),
+        "guide": to_json(posterior.guide_factory, "guide"),
         "guide_name": posterior.name,
         "in_channels": posterior.in_channels,
         "scaling": dataclasses.asdict(posterior.scaling),
@@ -101,6 +95,8 @@ def load(
     path: str | Path,
     *,
     model: BayesianSegmenter | None = None,
+    prior: Prior | None = None,
+    likelihood: Likelihood | None = None,
     guide: GuideFactory | None = None,
     device: torch.device | str | None = "cpu",
 ) -> Posterior:
@@ -108,27 +104,32 @@ def load(
 
     Args:
         path: The file, or its folder.
-        model: The model as it was declared, which is copied; needed only if its network, prior
-            or likelihood is your own.
-        guide: The guide factory; needed only if it is your own.
+        model: The model as it was declared, which is copied; needed only if its network is your
+            own.
+        prior: The prior; needed only if it, or one inside it, is your own.
+        likelihood: The likelihood; needed only if it is your own.
+        guide: The guide factory; needed only if it, or one inside it, is your own.
         device: Where to put it.
 
     Raises:
         BayescrError: If there is no such file, it is not one of bayescr's, or a part of it is
             the user's own and was not given.
     """
+    if model is not None and (prior is not None or likelihood is not None):
+        raise BayescrError("model= has a prior and a likelihood: give it or them, not both")
     file = find(path)
-    described, tensors = _read(file)
+    described = read_description(file)
+    given = {"prior": prior, "likelihood": likelihood, "guide": guide}
     try:
         with seeded(0):  # networks and guides draw start values, which the file's then replace
             if model is None:
-                model = _make_model(described, file)
-            if guide is None:
-                guide = _make(described["guide"], guides.FAMILY, "guide", "guide", file)
+                parts = (_part(described, kind, given, file) for kind in _MODEL)
+                model = BayesianSegmenter(*parts, random=described["random"])
+            guide = _part(described, "guide", given, file)
             model = copy.deepcopy(model).cpu()
             built = build_guide(guide, model, in_channels=described["in_channels"])
-        model.load_state_dict(_part(tensors, "model"))
-        built.load_state_dict(_part(tensors, "guide"))
+        model.load_state_dict(_tensors(file, "model"))
+        built.load_state_dict(_tensors(file, "guide"))
         posterior = Posterior(
             model=model.eval(),
             guide=built.eval(),
@@ -144,21 +145,26 @@ def load(
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise BayescrError(
-            f"'{file}' does not fit the model it describes ({reason}): it was changed, or "
-            "model= and guide= are not those it was trained with"
+            f"'{file}' does not fit the model it describes ({reason}): it was changed, or what "
+            "was given to load it is not what it was trained with"
         ) from error
     return posterior.to(find_device(device))
 
 
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    try:
-        with safe_open(file, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-            tensors = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise BayescrError(
-            f"'{file}' is not a safetensors file ({error}): give what `bayescr train` wrote"
-        ) from error
+def own_parts(described: Mapping[str, Any]) -> dict[str, str]:
+    """The parts of a described posterior that are the user's own, and what they are.
+
+    ``{"prior": "my_prior.laplace"}``: these `load` wants to be given.
+    """
+    found = {part: own(described.get(part)) for part in (*_MODEL, "guide")}
+    return {part: said for part, said in found.items() if said is not None}
+
+
+def read_description(path: str | Path) -> dict[str, Any]:
+    """What `describe` said of a posterior when it was saved; errors as of `load`."""
+    file = find(path)
+    with _opened(file) as opened:
+        metadata = opened.metadata() or {}
     if _KEY not in metadata:
         raise BayescrError(f"'{file}' holds tensors but no bayescr posterior")
     try:
@@ -173,68 +179,39 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             f"'{file}' has format {version}, this bayescr reads {_FORMAT}: use "
             "the version that wrote it"
         )
-    return described, tensors
+    return described
 
 
-def _make_model(described: dict[str, Any], file: Path) -> BayesianSegmenter:
-    net, prior, likelihood = (
-        _make(described[kind], family, kind, "model", file)
-        for kind, family in (
-            ("net", _NETS), ("prior", priors.FAMILY), ("likelihood", likelihoods.FAMILY),
-        )
-    )  # fmt: skip
-    return BayesianSegmenter(net, prior, likelihood, random=described["random"])
-
-
-def _part(tensors: Mapping[str, torch.Tensor], part: str) -> dict[str, torch.Tensor]:
-    prefix = part + "."
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in tensors.items()
-        if name.startswith(prefix)
-    }
-
-
-def _describe(thing: Any, family: Mapping[str, Any]) -> dict[str, Any]:
-    """Name and settings of a member of a family or an autoguide; else only its repr."""
-    for name, member in family.items():
-        if type(thing) is member:
-            settings = getattr(thing, "config", None)
-            return {"name": name, **(settings or dataclasses.asdict(thing))}
-    arguments = thing.keywords if isinstance(thing, functools.partial) else {}
-    name = guide_name(thing)
-    if _AUTOGUIDES.get(name) is getattr(thing, "func", thing) and _is_json(arguments):
-        return {"name": f"autoguide:{name}", **arguments}
-    return {"name": None, "repr": _said(thing)}
-
-
-def _said(thing: Any) -> str:
-    """The repr of a thing, without the address in memory that a function's has."""
-    if hasattr(thing, "__qualname__"):
-        return f"{thing.__module__}.{thing.__qualname__}"
-    return re.sub(r" at 0x[0-9a-f]+", "", repr(thing))
-
-
-def _is_json(value: Any) -> bool:
+@contextlib.contextmanager
+def _opened(file: Path) -> Iterator[Any]:
     try:
-        json.dumps(value)
-    except TypeError:
-        return False
-    return True
-
-
-def _make(
-    described: dict[str, Any], family: Mapping[str, Any], kind: str, argument: str, file: Path
-) -> Any:
-    settings = dict(described)
-    name = settings.pop("name")
-    if name is None:
+        with safe_open(file, framework="pt") as opened:
+            yield opened
+    except (SafetensorError, OSError) as error:
         raise BayescrError(
-            f"the {kind} in '{file}' is your own ({settings['repr']}): make it again and give "
+            f"'{file}' is not a safetensors file ({error}): give what `bayescr train` wrote"
+        ) from error
+
+
+def _tensors(file: Path, part: str) -> dict[str, torch.Tensor]:
+    prefix = part + "."
+    with _opened(file) as opened:
+        return {
+            name.removeprefix(prefix): opened.get_tensor(name)
+            for name in opened.keys()  # noqa: SIM118
+            if name.startswith(prefix)
+        }
+
+
+def _part(described: Mapping[str, Any], part: str, given: Mapping[str, Any], file: Path) -> Any:
+    """The network, prior, likelihood or guide: as given, or as the file describes it."""
+    if given.get(part) is not None:
+        return given[part]
+    said = own(described[part])
+    if said is not None:
+        argument = part if part in given else "model"
+        raise BayescrError(
+            f"the {part} in '{file}' is your own ({said}): make it again and give "
             f"load(..., {argument}=...)"
         )
-    if kind == "guide" and name.removeprefix("autoguide:") in _AUTOGUIDES:
-        return functools.partial(_AUTOGUIDES[name.removeprefix("autoguide:")], **settings)
-    if name not in family:
-        raise BayescrError(f"'{file}' names a {kind} '{name}' that this bayescr does not have")
-    return family[name](**settings)
+    return from_json(described[part], part, file=file)

@@ -19,12 +19,12 @@ from torch import Tensor
 from bayescr._device import compute_dtype, find_device
 from bayescr._names import kebab
 from bayescr._progress import track
-from bayescr._random import seeded
 from bayescr.data import Scaling
 from bayescr.errors import BayescrError
 from bayescr.inference._network import DrawnNetwork
-from bayescr.inference._pyro import draw_latents, example_batch, guide_name, local_parameters
-from bayescr.inference.estimators import Fixed, choose
+from bayescr.inference._pyro import example_batch, guide_name, local_parameters
+from bayescr.inference.base_rate import BaseRate, logit_shift, rates_by_class
+from bayescr.inference.estimators import Fixed, ToTolerance, choose
 from bayescr.inference.guides import GuideFactory
 from bayescr.inference.prediction import Prediction
 from bayescr.inference.predictive import (
@@ -36,8 +36,18 @@ from bayescr.inference.predictive import (
     tile_side,
     tiled,
 )  # fmt: skip
-from bayescr.inference.sampling import GROUP, Draws, draw, number_of_draws, pick, same
+from bayescr.inference.sampling import (
+    GROUP,
+    Draws,
+    draw,
+    num_points,
+    number_of_draws,
+    pick,
+    same,
+)
 from bayescr.models import BayesianSegmenter, halo
+from bayescr.models.likelihoods import Likelihood
+from bayescr.models.priors import Prior
 
 __all__ = ["Posterior"]
 
@@ -80,10 +90,17 @@ class Posterior:
         return target.shape[1]
 
     @functools.cached_property
+    def num_points(self) -> int | None:
+        """How many draws there are: 1 of a point mass, as `guides.MAP` is, M of M points.
+
+        None: no end to them. Draws 0 to M - 1 are each of them once, all equally likely.
+        """
+        return num_points(self.guide, device=self.device)
+
+    @property
     def is_deterministic(self) -> bool:
-        """Whether all draws are the same: the guide is a point mass, as `guides.MAP` is."""
-        with seeded(0, device=self.device):
-            return draw_latents(self.guide)[1]
+        """Whether all draws are the same."""
+        return self.num_points == 1
 
     def __repr__(self) -> str:
         """Guide, size and temperature in a line."""
@@ -189,6 +206,7 @@ class Posterior:
         device: torch.device | str | None = None,
         precision: str = "auto",
         draws: Mapping[str, Tensor] | None = None,
+        base_rate: BaseRate | None = None,
         scratch: str | Path | None = None,
         progress: bool = False,
     ) -> Prediction:
@@ -214,6 +232,9 @@ class Posterior:
             precision: ``"float32"``, ``"bfloat16"``, or ``"auto"``: bfloat16 where the hardware
                 multiplies matrices in it. That moves a probability by less than the draws do.
             draws: Weights to use instead, as `draw` returns them.
+            base_rate: Share of positive pixels in this frame, of all classes or of each, where it
+                is known to differ from that of the training data: shifts the logits of every draw
+                (`bayescr.inference.base_rate`, which tells what that assumes).
             scratch: An empty folder for the maps, as memory-mapped ``.npy`` files, of a frame that
                 is larger than memory. Default: the maps are in memory.
             progress: Show a bar.
@@ -226,8 +247,8 @@ class Posterior:
             >>> prediction = posterior.predict(read_frame("a_flc.fits"))  # doctest: +SKIP
         """
         asked = choose(num_samples, tolerance, draws)
-        # A point mass draws the same weights again and again: once is enough.
-        estimator = Fixed(1) if draws is None and self.is_deterministic else asked
+        rates, shift = self._shift(base_rate)
+        estimator = asked if draws is not None else _of_points(asked, self.num_points)
         if device is not None:
             self.to(device)
         scaled = self.scaling.on(frame)
@@ -247,12 +268,31 @@ class Posterior:
                 device=self.device,
                 allocate=allocate,
                 advance=advance,
+                shift=shift,
             )
         return Prediction(
             **maps,
-            num_samples=asked.num_samples if isinstance(asked, Fixed) else fewest,
+            # One point stands for as many draws as were asked for.
+            num_samples=asked.num_samples
+            if self.is_deterministic and isinstance(asked, Fixed)
+            else fewest,
             tolerance=tolerance,
+            base_rate=rates,
             frame=frame if isinstance(frame, CCDData) else None,
+            _predict=functools.partial(
+                self.predict,
+                frame,
+                num_samples=num_samples,
+                tolerance=tolerance,
+                seed=seed,
+                sampling=sampling,
+                tile=tile,
+                batch=batch,
+                device=self.device,
+                precision=precision,
+                draws=draws,
+                progress=progress,
+            ),
         )
 
     def predictive(
@@ -298,13 +338,23 @@ class Posterior:
         path: str | Path,
         *,
         model: BayesianSegmenter | None = None,
+        prior: Prior | None = None,
+        likelihood: Likelihood | None = None,
         guide: GuideFactory | None = None,
         device: torch.device | str | None = "cpu",
     ) -> Posterior:
         """Read what `save` wrote; see `bayescr.inference.checkpoints.load`."""
         from bayescr.inference.checkpoints import load
 
-        return load(path, model=model, guide=guide, device=device)
+        return load(
+            path, model=model, prior=prior, likelihood=likelihood, guide=guide, device=device
+        )
+
+    def kl_report(self, num_samples: int = 64, *, seed: int = 0) -> pd.DataFrame:
+        """KL from prior to guide by latent, in nats: see `bayescr.inference.kl_report`."""
+        from bayescr.inference.kl_report import kl_report
+
+        return kl_report(self, num_samples=num_samples, seed=seed)
 
     @functools.cached_property
     def _reach(self) -> tuple[int | None, int]:
@@ -347,6 +397,18 @@ class Posterior:
 
         return Draws(make)
 
+    def _shift(self, base_rate: BaseRate | None) -> tuple[tuple[float, ...] | None, Tensor | None]:
+        """The base rates asked for, one a class, and what they add to the logits."""
+        if base_rate is None:
+            return None, None
+        rates = rates_by_class(base_rate, self.num_classes)
+        shift = logit_shift(
+            rates,
+            labelled=self.provenance.get("base_rate"),
+            likelihood=self.model.likelihood,
+        )
+        return rates, shift
+
     def _latents(self, index: int, **settings: Any) -> dict[str, Tensor]:
         return draw(self.guide, index, device=self.device, **settings)
 
@@ -355,3 +417,10 @@ class Posterior:
             raise BayescrError(
                 f"image has shape {tuple(shape)}: expected ({self.in_channels}, H, W)"
             )
+
+
+def _of_points(asked: Fixed | ToTolerance, points: int | None) -> Fixed | ToTolerance:
+    """Of finitely many points each is drawn once at most: more would say the same again."""
+    if points is None:
+        return asked
+    return Fixed(min(asked.num_samples, points) if isinstance(asked, Fixed) else points)

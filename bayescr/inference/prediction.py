@@ -17,6 +17,7 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,8 @@ class Prediction:
         num_samples: Number of posterior draws behind the maps; the smallest, where it differs.
         frame: The frame that was predicted, for its header and WCS.
         tolerance: Root-mean-square error of the probability that draws were added for, or None.
+        base_rate: Shares of positive pixels that were assumed, one a class; None: those of the
+            training data.
     """
 
     probability: Array
@@ -72,6 +75,35 @@ class Prediction:
     num_samples: int
     frame: CCDData | None = field(default=None, repr=False)
     tolerance: float | None = None
+    base_rate: tuple[float, ...] | None = None
+    _predict: Callable[..., Prediction] | None = field(default=None, repr=False)
+
+    def with_prior(
+        self, new_rate: float | Sequence[float], *, scratch: str | Path | None = None
+    ) -> Prediction:
+        """The same frame, draws and settings under another base rate of the classes.
+
+        The mean over draws forgets what each of them said, so this predicts again; the posterior
+        has to be as it was. What it assumes, that pixels of a class look as in training and only
+        their number differs, `bayescr.inference.base_rate` tells.
+
+        Args:
+            new_rate: Share of positive pixels, of all classes or of each.
+            scratch: As of `Posterior.predict`.
+
+        Raises:
+            BayescrError: If `Posterior.predict` did not make this, or for a rate it does not take.
+        """
+        if self._predict is None:
+            raise BayescrError(
+                "this Prediction was not made by `posterior.predict`, or is a copy of what was: "
+                "only its maps are known, and another base rate asks for the draws"
+            )
+        return self._predict(base_rate=new_rate, scratch=scratch)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Maps and frame: a copy, or what goes to another process, takes no network along."""
+        return {**vars(self), "_predict": None}
 
     def mask(self, threshold: float = 0.5) -> Array:
         """Pixels whose probability exceeds ``threshold``; unusable pixels are never flagged."""
@@ -111,6 +143,9 @@ class Prediction:
         header["BCRNSAMP"] = (self.num_samples, "posterior draws behind the maps")
         if self.tolerance is not None:
             header["BCRTOL"] = (self.tolerance, "rms error of PROB that draws were added for")
+        for index, rate in enumerate(self.base_rate or ()):
+            number = "" if len(self.base_rate or ()) == 1 else str(index)
+            header[f"BCRRAT{number}"] = (rate, "share of positive pixels assumed, by choice")
         planes = {
             "PROB": (self.probability, "cosmic-ray probability"),
             "ENTROPY": (self.entropy, "entropy of the mean probability [nat]"),

@@ -168,6 +168,7 @@ def predict_maps(
     device: torch.device,
     allocate: Allocate,
     advance: Advance,
+    shift: Tensor | None = None,
 ) -> tuple[dict[str, Array], int]:
     """The maps of a `Prediction` by name, and the fewest draws behind any pixel.
 
@@ -180,18 +181,25 @@ def predict_maps(
         device: Where the network is.
         allocate: Makes an array for a map.
         advance: Told of each tile.
+        shift: Added to the logits of every draw, (K, 1, 1) float64.
 
     Raises:
         BayescrError: If a probability is NaN.
     """
     valid = allocate("valid", scaled.shape, bool)
+    shift = None if shift is None else shift.to(device)
     maps: dict[str, Array] = {}
     fewest = []
     for group in tiles:
         pieces = [scaled[window.outer] for window in group]
         images = torch.from_numpy(np.stack([image for image, _ in pieces])).to(device)
         logits, kept = network.on(images), (..., *group[0].kept)
-        running = estimator(lambda index: logits(draws[index])[kept])  # noqa: B023  called here
+
+        def run(index: int) -> Tensor:
+            drawn = logits(draws[index])[kept]  # noqa: B023  called in this turn of the loop
+            return drawn if shift is None else drawn.double() + shift
+
+        running = estimator(run)
         results = running.maps()
         if results["probability"].isnan().any():
             raise BayescrError("the posterior gives NaN: did its training diverge?")

@@ -40,7 +40,16 @@ from bayescr._random import generator, seeded
 from bayescr.errors import BayescrError
 from bayescr.inference._pyro import draw_latents
 
-__all__ = ["GROUP", "SAMPLINGS", "Draws", "draw", "number_of_draws", "pick", "same"]
+__all__ = [
+    "GROUP",
+    "SAMPLINGS",
+    "Draws",
+    "draw",
+    "num_points",
+    "number_of_draws",
+    "pick",
+    "same",
+]
 
 SAMPLINGS = ("antithetic", "independent")
 GROUP = 4  # draws that balance one another; larger groups gain little more
@@ -89,6 +98,17 @@ def draw(
             noise=of_member,
         )
     return _draw(guide, index, (seed,), device=device, sampling=sampling, group=group, noise=noise)
+
+
+def num_points(guide: Any, *, device: torch.device) -> int | None:
+    """How many draws there are: 1 of a point mass, M of M equally likely ones; None: no end.
+
+    Draws 0 to M - 1 are then each of them once.
+    """
+    members = getattr(guide, "members", None)
+    parts = [guide] if members is None else members
+    with seeded(0, device=device):
+        return len(parts) if all(draw_latents(part)[1] for part in parts) else None
 
 
 def _draw(

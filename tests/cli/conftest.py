@@ -45,6 +45,7 @@ def fails(tmp_path):
             assert text in lines[0]
         assert result.stdout == ""
         assert snapshot(tmp_path) == before
+        return result
 
     return check
 

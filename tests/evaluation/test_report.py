@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -37,6 +38,7 @@ from bayescr.evaluation.bootstrap import Resampling
 from bayescr.evaluation.classical import Astroscrappy
 from bayescr.evaluation.records import MAX_BLOCKS
 from bayescr.evaluation.streaming import observe
+from bayescr.models.likelihoods import Bernoulli, NoisyLabelBernoulli, WeightedBernoulli
 
 
 def row(report, predictor, field="all"):
@@ -436,6 +438,34 @@ def test_data_of_another_kind_is_told_by_uncertainty(fakes, dataset, posteriors)
     assert found["auroc"] == 1.0
     assert (found["inside"], found["outside"]) == (3, 2)
     assert report.shift.query("predictor == 'MAP'").iloc[0]["auroc"] == 0.5  # it is never unsure
+
+
+def test_what_a_likelihood_says_of_itself_is_told(fakes, dataset):
+    """Once a note, for every row of such a training, beside the temperature."""
+
+    def trained(likelihood, **settings):
+        posterior = fakes[1](**settings)
+        posterior.model = SimpleNamespace(likelihood=likelihood)
+        return posterior
+
+    weighted = WeightedBernoulli(positive=20.0)
+    point = trained(weighted, spread=0.0, name="map")
+    rows = {
+        "plain": trained(Bernoulli()),
+        "own": trained(lambda logits, target, valid: None),
+        "unknown": fakes[1](),
+        "weighted": trained(weighted, temperature=0.5),
+        "weighted MAP": [point, trained(weighted, spread=0.0, name="map")],
+        "noisy": trained(NoisyLabelBernoulli(missed=0.1, false_alarm=0.002)),
+    }
+    notes = evaluate(rows, dataset, num_samples=2, num_bootstrap=0).notes
+    told = [note for note in notes if "labels" in note]
+    assert len(told) == 2
+    assert told[0] == (f"weighted, weighted MAP, weighted MAP, ensemble of 2: {weighted.note}.")
+    assert "+3" in weighted.note  # log 20 = 2.996
+    assert told[1].startswith("noisy: labels held to lack 10% of the true pixels and to flag 0.2%")
+    tempered = next(note for note in notes if note.startswith("Tempered"))
+    assert notes.index(told[0]) == notes.index(tempered) + 1
 
 
 def test_a_metric_of_ones_own_joins(fakes, dataset):

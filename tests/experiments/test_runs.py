@@ -49,6 +49,7 @@ CHANGES = {
     "rate": ("epochs = 1", "epochs = 1\nlearning_rate = 0.002"),
     "schedule": ("epochs = 1", 'epochs = 1\nkl_schedule = "cosine"'),
     "warmup": ("epochs = 1", 'epochs = 1\nkl_schedule = {name = "linear", warmup = 0.1}'),
+    "estimator": ("epochs = 1", 'epochs = 1\nestimator = "flipout"'),
     "precision": ('precision = "float32"', 'precision = "bfloat16"'),
     "width": ("width = 2", "width = 3"),
     "norm": ("width = 2", 'width = 2\nnorm = "layer"'),

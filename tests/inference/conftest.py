@@ -8,48 +8,10 @@ import numpy as np
 import pyro
 import pytest
 import torch
-from pyro.infer import autoguide
 
 from bayescr.data import PatchDataset
-from bayescr.inference import fit, guides
-from bayescr.models import BayesianSegmenter, UNet, priors
-
-GUIDES = {name: factory() for name, factory in guides.FAMILY.items()}
-AUTOGUIDES = {
-    "AutoDelta": autoguide.AutoDelta,
-    "AutoNormal": autoguide.AutoNormal,
-    "AutoDiagonalNormal": autoguide.AutoDiagonalNormal,
-    "AutoLowRankMultivariateNormal": functools.partial(
-        autoguide.AutoLowRankMultivariateNormal, rank=2
-    ),
-}
-PRIORS = {name: factory() for name, factory in priors.FAMILY.items()}
-
-
-def pytest_generate_tests(metafunc):
-    """Each member of a family is a case: a new one is tested without being listed here."""
-    for argument, family in {
-        "guide_name": GUIDES,
-        "any_guide_name": GUIDES | AUTOGUIDES,
-        "prior_name": PRIORS,
-    }.items():
-        if argument in metafunc.fixturenames:
-            metafunc.parametrize(argument, list(family))
-
-
-@pytest.fixture
-def guide_factory(guide_name):
-    return GUIDES[guide_name]
-
-
-@pytest.fixture
-def any_guide_factory(any_guide_name):
-    return (GUIDES | AUTOGUIDES)[any_guide_name]
-
-
-@pytest.fixture
-def prior(prior_name):
-    return PRIORS[prior_name]
+from bayescr.inference import fit
+from bayescr.models import BayesianSegmenter, UNet
 
 
 @pytest.fixture(autouse=True)
@@ -78,12 +40,12 @@ def datasets():
 
 
 @pytest.fixture(scope="session")
-def fitted(datasets):
-    """A function: guide factory -> posterior of a short fit; fits are shared between tests."""
+def fitted(datasets, families):
+    """A function: name of a guide -> posterior of a short fit; fits are shared between tests."""
 
     @functools.cache
     def fitted(name):
-        factory = (GUIDES | AUTOGUIDES)[name]
+        factory = families.guides[name]
         return fit(small_model(), factory, datasets[0], epochs=2, batch_size=2, device="cpu")
 
     return fitted

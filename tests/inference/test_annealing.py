@@ -71,6 +71,21 @@ def test_learning_rate_rises_to_1_and_falls_to_final():
     assert all(0.0 < multiplier(x) <= 1.0 for x in GRID)
 
 
+def test_swa_falls_to_a_rate_that_is_held():
+    multiplier = annealing.swa(start=0.5, final=0.2, warmup=0.1)
+    assert 0.0 < multiplier(0.0) < 0.02
+    assert multiplier(0.1) == pytest.approx(1.0)
+    assert multiplier(0.3) == pytest.approx(0.2 + 0.8 / 2)
+    assert multiplier(0.5) == multiplier(0.7) == multiplier(1.0) == pytest.approx(0.2)
+    falling = [multiplier(x) for x in GRID if x >= 0.1]
+    assert falling == sorted(falling, reverse=True)
+
+
+def test_swa_that_never_holds_is_the_cosine():
+    cosine = annealing.warmup_cosine(warmup=0.05, final=0.1)
+    assert [annealing.swa(start=1.0)(x) for x in GRID] == [cosine(x) for x in GRID]
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -78,6 +93,8 @@ def test_learning_rate_rises_to_1_and_falls_to_final():
         lambda: annealing.cosine(warmup=math.nan), lambda: annealing.constant(-1.0),
         lambda: annealing.sigmoid(steepness=0.0), lambda: annealing.cyclical(cycles=0),
         lambda: annealing.warmup_cosine(final=-1.0), lambda: annealing.linear(final=math.nan),
+        lambda: annealing.swa(start=0.0), lambda: annealing.swa(start=1.1),
+        lambda: annealing.swa(start=0.2, warmup=0.3), lambda: annealing.swa(final=-0.1),
     ],
 )  # fmt: skip
 def test_bad_settings_are_refused(make):

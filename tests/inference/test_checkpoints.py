@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import pickle
+from typing import Any
 
 import numpy as np
 import pyro.distributions as dist
@@ -16,9 +18,9 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from bayescr.errors import BayescrError
-from bayescr.inference import Posterior, fit, guides
-from bayescr.inference.checkpoints import FILE_NAME
-from bayescr.models import BayesianSegmenter, UNet, priors
+from bayescr.inference import Posterior, _parts, fit, guides
+from bayescr.inference.checkpoints import FILE_NAME, own_parts, read_description
+from bayescr.models import BayesianSegmenter, UNet, likelihoods, priors
 
 FRAME = np.random.default_rng(5).normal(100.0, 5.0, (20, 24))
 quick = functools.partial(fit, epochs=1, batch_size=4, precision="float32")
@@ -152,6 +154,10 @@ class _Net(nn.Module):
         return self.out(image)
 
 
+def _flipped(logits, target=None, valid=None):
+    return likelihoods.Bernoulli()(-logits, target, valid)
+
+
 def _own_guide(model):
     return guides.MeanField(init_scale=0.5)(model)
 
@@ -160,12 +166,14 @@ def _own_guide(model):
     ("model", "guide", "given", "message"),
     [
         (lambda: BayesianSegmenter(_Net()), guides.MAP(), "model", r"the net in .* is your own \("),
-        (lambda: BayesianSegmenter(UNet(width=1), _laplace), guides.MAP(), "model",
-         r"the prior in .* give load\(\.\.\., model="),
+        (lambda: BayesianSegmenter(UNet(width=1), _laplace), guides.MAP(), "prior",
+         r"the prior in .*test_checkpoints._laplace.* give load\(\.\.\., prior="),
+        (lambda: BayesianSegmenter(UNet(width=1), likelihood=_flipped), guides.MAP(), "likelihood",
+         r"the likelihood in .* give load\(\.\.\., likelihood="),
         (lambda: BayesianSegmenter(UNet(width=1)), _own_guide, "guide",
          r"the guide in .* give load\(\.\.\., guide="),
     ],
-    ids=["net", "prior", "guide"],
+    ids=["net", "prior", "likelihood", "guide"],
 )  # fmt: skip
 def test_a_users_own_part_is_asked_for_and_then_works(
     datasets, tmp_path, model, guide, given, message
@@ -175,7 +183,18 @@ def test_a_users_own_part_is_asked_for_and_then_works(
     with pytest.raises(BayescrError, match=message):
         Posterior.load(file)
     declared = model()
-    _equal(posterior, Posterior.load(file, **{given: declared if given == "model" else guide}))
+    own = {"model": declared, "prior": _laplace, "likelihood": _flipped, "guide": guide}
+    _equal(posterior, Posterior.load(file, **{given: own[given]}))
+    if given != "guide":
+        _equal(posterior, Posterior.load(file, model=declared))
+
+
+def test_a_model_has_its_prior(fitted, tmp_path):
+    file = fitted("map").save(tmp_path)
+    model = BayesianSegmenter(UNet(width=2, depth=2))
+    for part in ({"prior": priors.Normal()}, {"likelihood": likelihoods.Bernoulli()}):
+        with pytest.raises(BayescrError, match="give it or them, not both"):
+            Posterior.load(file, model=model, **part)
 
 
 def test_a_declared_model_is_copied(datasets, tmp_path):
@@ -212,6 +231,104 @@ def test_another_model_than_was_trained_is_refused(fitted, tmp_path):
         Posterior.load(file, model=BayesianSegmenter(UNet(width=5)))
     with pytest.raises(BayescrError, match="does not fit"):
         Posterior.load(file, guide=guides.MeanField())
+
+
+# Members inside members.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Holder:
+    """A guide that holds another, a table of them, and settings of every kind."""
+
+    guide: Any = guides.MeanField()
+    table: Any = dataclasses.field(default_factory=dict)
+    on: Any = "head.*"
+
+    def __call__(self, model):
+        return self.guide(model)
+
+
+@pytest.fixture
+def holder(monkeypatch):
+    monkeypatch.setitem(_parts._FAMILIES["guide"], "holder", _Holder)
+
+
+def _round_trip(model, guide, train, path):
+    posterior = quick(model, guide, train)
+    file = posterior.save(path)
+    loaded = Posterior.load(file)
+    _equal(posterior, loaded)
+    assert loaded.save(path / "again.safetensors").read_bytes() == file.read_bytes()
+    return read_description(file), loaded
+
+
+def test_members_inside_a_guide(holder, small_model, datasets, tmp_path):
+    guide = _Holder(
+        guide=_Holder(guide=guides.LowRank(rank=2), on=("head.*", "up1.*")),
+        table={"b": guides.MAP(), "a": None, "c": autoguide.AutoNormal},
+        on=None,
+    )
+    described, loaded = _round_trip(small_model(), guide, datasets[0], tmp_path)
+    assert described["guide"]["guide"]["guide"]["name"] == "low-rank"
+    assert described["guide"]["table"]["c"] == {"name": "autoguide:AutoNormal"}
+    made = loaded.guide_factory
+    assert made.guide == guide.guide
+    assert made.table["b"] == guides.MAP()
+    assert made.table["c"].func is autoguide.AutoNormal
+    assert list(made.table) == ["b", "a", "c"]
+
+
+def test_members_inside_a_prior(datasets, tmp_path):
+    prior = priors.Select(
+        priors={
+            "head.*": priors.Select(priors={"*.bias": None, "*": priors.Normal(scale=0.5)}),
+            "*": priors.FanInNormal(gain=1.0),
+        }
+    )
+    model = BayesianSegmenter(UNet(width=1), prior)
+    described, loaded = _round_trip(model, guides.MeanField(), datasets[0], tmp_path)
+    assert described["format"] == 1
+    assert described["prior"]["priors"]["head.*"]["priors"]["*.bias"] is None
+    assert loaded.model.prior == prior
+    assert "head.bias" not in loaded.model.random_weights
+
+
+def test_a_learnt_likelihood(datasets, tmp_path):
+    likelihood = likelihoods.NoisyLabelBernoulli(missed=0.1, learn=True)
+    model = BayesianSegmenter(UNet(width=1), likelihood=likelihood)
+    _, loaded = _round_trip(model, guides.MAP(), datasets[0], tmp_path)
+    assert loaded.model.likelihood.config == likelihood.config
+    assert loaded.model.likelihood.rates != likelihood.rates  # it was trained
+
+
+def test_a_users_own_piece_inside_is_found_and_asked_for(holder, datasets, tmp_path):
+    prior = priors.Select(priors={"head.*": _laplace, "*": priors.Normal()})
+    guide = _Holder(guide=_own_guide, table={"a": [guides.MAP()]})
+    posterior = quick(BayesianSegmenter(UNet(width=1), prior), guide, datasets[0])
+    file = posterior.save(tmp_path)
+    module = __name__
+    assert own_parts(read_description(file)) == {
+        "prior": f"{module}._laplace", "guide": f"{module}._own_guide",
+    }  # fmt: skip
+    with pytest.raises(
+        BayescrError, match=r"the prior in .*_laplace\).* give load\(\.\.\., prior="
+    ):
+        Posterior.load(file)
+    with pytest.raises(BayescrError, match=r"the guide in .*_own_guide\).* give load\(\.\.\., gui"):
+        Posterior.load(file, prior=prior)
+    _equal(posterior, Posterior.load(file, prior=prior, guide=guide))
+
+
+@pytest.mark.parametrize("inner", ["os:system", "autoguide:os", "unet", "normal"])
+def test_a_name_inside_is_looked_up_in_the_same_family_alone(
+    holder, datasets, tmp_path, inner, monkeypatch
+):
+    monkeypatch.setattr("os.system", lambda command: pytest.fail("the file ran a command"))
+    posterior = quick(BayesianSegmenter(UNet(width=1)), _Holder(), datasets[0])
+    file = posterior.save(tmp_path)
+    _rewrite(file, lambda described, tensors: described["guide"]["guide"].update(name=inner))
+    with pytest.raises(BayescrError, match=f"names a guide '{inner}' that this bayescr"):
+        Posterior.load(file)
 
 
 # Files that are not what they should be.

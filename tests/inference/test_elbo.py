@@ -261,31 +261,31 @@ def test_kl_weight_multiplies_the_kl_and_only_the_kl(small_model, any_guide_fact
         assert loss == pytest.approx(expected, rel=1e-6)
 
 
-def test_analytic_and_sampled_kl_agree_for_every_prior_and_guide(
-    small_model, prior, any_guide_factory
-):
-    """On the same draws: their difference has mean 0, within 5 of its standard errors."""
-    model = small_model(prior=prior)
-    guide = _built(any_guide_factory, model)
-    kl = {True: [], False: []}
+@pytest.mark.parametrize(
+    "factory",
+    [
+        guides.MeanField(), guides.LowRank(), guides.LowRank(across_layers=True),
+        guides.FullRank(on="*"), guides.Radial(), guides.Rank1(), guides.MCDropout(),
+        guides.Partial(guide=guides.MeanField(), on="*weight"),
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_a_closed_form_has_no_noise(small_model, factory):
+    model = small_model(prior=priors.FanInNormal())
+    guide = _built(factory, model)
     with local_parameters(), torch.no_grad():
-        for seed in range(24):
-            for analytic, draws in kl.items():
-                torch.manual_seed(seed)
-                elbo = AnnealedELBO(analytic_kl=analytic)
-                draws.append(elbo.terms(model, guide, *_batch(size=4)).kl.double())
-    exact, sampled = torch.stack(kl[True]), torch.stack(kl[False])
-    difference = exact - sampled
-    tolerance = 5.0 * difference.std() / math.sqrt(24) + 1e-5 * exact.mean().abs()
-    assert difference.mean().abs() <= tolerance
-    if isinstance(any_guide_factory, tuple(guides.FAMILY.values())):
-        assert exact.std() <= 1e-5 * exact.mean().abs()  # a closed form has no noise
+        kl = torch.stack(
+            [AnnealedELBO().terms(model, guide, *_batch(size=4)).kl.double() for _ in range(5)]
+        )
+    assert kl.std() <= 1e-5 * kl.mean().abs()
 
 
 def test_every_draw_equals_pyros_estimator_on_that_draw(small_model, prior, any_guide_factory):
     """With kl_weight 1 and no closed form the loss of one draw is that of `Trace_ELBO`."""
     model = small_model(prior=prior)
     guide = _built(any_guide_factory, model)
+    if hasattr(guide, "members"):
+        pytest.skip("a mixture is trained on the mean of its members' bounds, not on its own")
     for seed in range(3):
         losses = []
         for elbo in (AnnealedELBO(analytic_kl=False), Trace_ELBO()):
@@ -426,6 +426,8 @@ def test_works_in_stock_svi(small_model):
 def test_model_and_guides_work_with_stock_losses(small_model, elbo, guide_factory):
     torch.manual_seed(0)
     model = small_model()
+    if isinstance(guide_factory, guides.Ensemble):
+        pytest.skip("a mixture is trained on the mean of its members' bounds, not on its own")
     svi = SVI(model, guide_factory(model), pyro.optim.ClippedAdam({"lr": 1e-2}), elbo())
     assert all(math.isfinite(svi.step(*_batch(), num_images=6)) for _ in range(2))
     pyro.clear_param_store()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -185,6 +186,28 @@ def test_files_hold_the_maps_and_the_frame_they_belong_to(prediction, frame, tmp
         sky = frame.wcs.pixel_to_world_values(2.0, 5.0)
         np.testing.assert_allclose(WCS(hdus["PROB"].header).pixel_to_world_values(2.0, 5.0), sky)
     assert [file.name for file in path.parent.iterdir()] == [name]  # no half of another
+
+
+@pytest.mark.parametrize(
+    ("rates", "cards"),
+    [
+        (None, {}),
+        ((0.002,), {"BCRRAT": 0.002}),
+        ((0.002, 0.1), {"BCRRAT0": 0.002, "BCRRAT1": 0.1}),
+    ],
+)
+def test_files_tell_a_base_rate_that_was_chosen(tmp_path, rates, cards):
+    logits = np.zeros((1, len(rates or [1]), 4, 4))
+    prediction = dataclasses.replace(_predict(logits), base_rate=rates)
+    prediction.write(tmp_path / "out.fits")
+    header = fits.getheader(tmp_path / "out.fits", "PROB")
+    assert {key: header[key] for key in header if key.startswith("BCRRAT")} == cards
+
+
+def test_another_prior_asks_for_the_draws(prediction):
+    with pytest.raises(BayescrError, match="not made by `posterior.predict`"):
+        prediction.with_prior(0.1)
+    assert prediction.base_rate is None
 
 
 def test_files_read_back_as_the_frame_unusable_pixels_and_uncertainty_included(frame, tmp_path):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+
 import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro.infer import autoguide
 from scipy import stats
 
 from bayescr.errors import BayescrError
 from bayescr.inference import guides
 from bayescr.inference._pyro import build_guide, local_parameters
-from bayescr.inference.sampling import GROUP, SAMPLINGS, Draws, _Balanced, draw
+from bayescr.inference.sampling import GROUP, SAMPLINGS, Draws, _Balanced, draw, num_points
 
 CPU = torch.device("cpu")
 
@@ -76,15 +79,26 @@ def test_a_draw_depends_on_its_number_and_the_seed_alone(sampling, small_model):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_groups_of_any_gaussian_guide_centre_on_it(any_guide_factory, small_model):
-    guide = build_guide(any_guide_factory, small_model(), in_channels=1)
+GAUSSIAN = {
+    "MAP": guides.MAP(),
+    "MeanField": guides.MeanField(),
+    "LowRank": guides.LowRank(),
+    "AutoDelta": autoguide.AutoDelta,
+    "AutoNormal": autoguide.AutoNormal,
+    "AutoDiagonalNormal": autoguide.AutoDiagonalNormal,
+    "AutoLowRank": functools.partial(autoguide.AutoLowRankMultivariateNormal, rank=2),
+}
+
+
+@pytest.mark.parametrize("name", GAUSSIAN)
+def test_groups_of_a_gaussian_guide_centre_on_it(name, small_model):
+    guide = build_guide(GAUSSIAN[name], small_model(), in_channels=1)
     drawn = _draws(guide, GROUP)
-    if not isinstance(any_guide_factory, guides.MCDropout):
-        with local_parameters():
-            centre = guide.median()
-        for name, value in centre.items():
-            mean = torch.stack([one[name] for one in drawn]).mean(0)
-            torch.testing.assert_close(mean, value, rtol=0, atol=1e-6)
+    with local_parameters():
+        centre = guide.median()
+    for site, value in centre.items():
+        mean = torch.stack([one[site] for one in drawn]).mean(0)
+        torch.testing.assert_close(mean, value, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("keep", [0.05, 0.5, 0.95])
@@ -195,3 +209,31 @@ def test_draws_are_kept_while_they_fit():
     for index in (0, 1, 2, 0, 1, 2, 2):
         assert draws[index]["w"][0] == index
     assert made == [0, 1, 2, 2, 2]  # the third does not fit and is made anew
+
+
+def test_members_take_turns_and_points_are_counted(small_model):
+    """Draw k is draw k // M of member k % M, with a seed of its own."""
+
+    class Mixed:
+        def __init__(self, *factories):
+            self.members = [
+                build_guide(factory, small_model(), in_channels=1) for factory in factories
+            ]
+
+    mixed = Mixed(guides.MAP(), guides.MeanField(), guides.MeanField())
+    drawn = _draws(mixed, 9)
+    assert _equal(drawn[0], drawn[3])
+    assert _equal(drawn[0], drawn[6])
+    assert not _equal(drawn[1], drawn[2])  # the same member, but another's noise
+    assert not _equal(drawn[1], drawn[4])
+    noise = {}
+    kept = [draw(mixed, k, seed=3, device=CPU, noise=noise) for k in (8, 1, 5, 0)]
+    assert all(_equal(a, drawn[k]) for a, k in zip(kept, (8, 1, 5, 0), strict=True))
+    assert num_points(mixed, device=CPU) is None
+    assert num_points(Mixed(guides.MAP(), guides.MAP()), device=CPU) == 2
+    assert num_points(mixed.members[0], device=CPU) == 1
+    assert num_points(mixed.members[1], device=CPU) is None
+
+
+def _equal(a, b):
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)

@@ -15,14 +15,15 @@ import pyro
 import pyro.distributions as dist
 import torch
 from pyro.distributions import Distribution
-from torch import Tensor
+from torch import Tensor, nn
 
 from bayescr.errors import BayescrError
 from bayescr.inference.guides._weights import Point, WeightGuide, WeightSite
+from bayescr.inference.guides.mean_field import log_scale_parameter
 from bayescr.inference.kl import Moments, cross_entropy, moments
 from bayescr.models import BayesianSegmenter
 
-__all__ = ["JointGuide", "Patterns", "Piece", "chosen_weights"]
+__all__ = ["JointGuide", "Patterns", "Piece", "chosen_weights", "flat_log_scale"]
 
 Patterns = str | tuple[str, ...]
 
@@ -35,7 +36,8 @@ class JointGuide(WeightGuide):
     Args:
         model: The model whose random weights, and their values as a start, are taken.
         on: Patterns of the names of the chosen weights.
-        joint: Makes the factor of the vector from the start values of the chosen weights.
+        joint: Makes the factor of the vector from the start values of the chosen weights. None for
+            a subclass that trains all weights as points and overrides `distribution` and `centre`.
 
     Raises:
         BayescrError: If no weight is chosen, or the prior of one that is not needs a density.
@@ -45,16 +47,20 @@ class JointGuide(WeightGuide):
         self,
         model: BayesianSegmenter,
         on: Patterns,
-        joint: Callable[[dict[str, Tensor]], WeightSite],
+        joint: Callable[[dict[str, Tensor]], WeightSite] | None,
     ) -> None:
         chosen = {name: start.detach() for name, start in chosen_weights(model, on).items()}
-        super().__init__(model, lambda name, start: None if name in chosen else Point(start))
+        drawn_together = chosen if joint is not None else {}
+        super().__init__(
+            model, lambda name, start: None if name in drawn_together else Point(start)
+        )
         self.shapes = {name: start.shape for name, start in chosen.items()}
-        self.joint = joint(chosen)
+        if joint is not None:
+            self.joint = joint(chosen)
 
     def forward(self, *args: object, **kwargs: object) -> dict[str, Tensor]:
         """Draw every latent; the arguments are the model's and do not matter."""
-        q: Distribution = self.joint()
+        q = self.distribution()
         infer = {"is_auxiliary": True, "pieces": list(self.shapes)}
         numbers = self.pieces(pyro.sample(_SITE, q, infer=infer))
         known = self._moments(q)
@@ -68,11 +74,19 @@ class JointGuide(WeightGuide):
     def median(self, *args: object, **kwargs: object) -> dict[str, Tensor]:
         """The centre of each factor, by site name."""
         with torch.no_grad():
-            pieces = self.pieces(self.joint.median())
+            pieces = self.pieces(self.centre())
             return {
                 name: pieces[name] if name in pieces else self.site(name).median()
                 for name in self.names
             }
+
+    def distribution(self) -> Distribution:
+        """Of the vector of the chosen weights."""
+        return self.joint()
+
+    def centre(self) -> Tensor:
+        """The centre of `distribution`."""
+        return self.joint.median()
 
     def pieces(self, vector: Tensor) -> dict[str, Tensor]:
         """A vector as the chosen weights, by name."""
@@ -130,3 +144,11 @@ def chosen_weights(model: BayesianSegmenter, on: Patterns | Iterable[str]) -> di
         for name, weight in weights.items()
         if any(fnmatchcase(name, pattern) for pattern in patterns)
     }
+
+
+def flat_log_scale(starts: dict[str, Tensor], relative: float) -> nn.Parameter:
+    """`log_scale_parameter` of each weight by itself, as one vector."""
+    scales = [log_scale_parameter(start, relative) for start in starts.values()]
+    log_scale = nn.Parameter(torch.cat([scale.detach().flatten() for scale in scales]))
+    log_scale.learning_rate_factor = scales[0].learning_rate_factor  # type: ignore[attr-defined]
+    return log_scale

@@ -24,7 +24,7 @@ from bayescr._random import seeded
 from bayescr.errors import BayescrError
 from bayescr.models import BayesianSegmenter
 
-__all__ = ["Point", "SiteFactory", "WeightGuide", "WeightSite"]
+__all__ = ["Point", "SiteFactory", "WeightGuide", "WeightSite", "check_prior"]
 
 SiteFactory = Callable[[str, Tensor], "WeightSite | None"]
 
@@ -96,7 +96,7 @@ class WeightGuide(PyroModule):
         for name, start in model.random_weights.items():
             factor = site(name, start.detach())
             if factor is not None and not factor.has_density:
-                _check_prior(model, name)
+                check_prior(model, name)
             for latent, prior in model.hyper_latents(name).items():
                 self.names.append(latent)
                 _attach(self.weights, latent, _Latent(prior, is_point=isinstance(factor, Point)))
@@ -166,7 +166,12 @@ def _median(prior: Distribution) -> Tensor:
             return prior.sample(torch.Size([1001])).median(0).values
 
 
-def _check_prior(model: BayesianSegmenter, name: str) -> None:
+def check_prior(model: BayesianSegmenter, name: str) -> None:
+    """Refuse a point, or masks, for a weight whose prior has no highest density.
+
+    Raises:
+        BayescrError: If the prior of the weight has none.
+    """
     prior = model.prior_of(name)
     if getattr(prior, "is_unbounded", False):
         raise BayescrError(

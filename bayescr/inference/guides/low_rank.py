@@ -1,8 +1,9 @@
-"""Low rank: the numbers of a weight tensor move together along a few directions."""
+"""Low rank: weights move together along a few directions, those of a tensor or of all layers."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyro.distributions as dist
@@ -11,6 +12,7 @@ from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor, nn
 
 from bayescr.errors import BayescrError
+from bayescr.inference.guides._joint import JointGuide
 from bayescr.inference.guides._weights import SiteFactory, WeightGuide, WeightSite
 from bayescr.inference.guides.mean_field import log_scale_parameter
 from bayescr.inference.kl import Moments
@@ -23,13 +25,15 @@ __all__ = ["LowRank", "LowRankNormal"]
 class LowRank:
     """A normal for each weight tensor, its covariance diagonal plus low rank: D^2 + F F^T.
 
-    A layer's kernel and its bias are two tensors, independent of each other. The factor F of P
+    A layer's kernel and its bias are two tensors, independent of each other; with
+    ``across_layers`` the weights of all layers are one vector with one F. The factor F of P
     weights has ``rank`` columns, so that cost and memory are those of a mean field times 1 + rank,
     and not of a full covariance over P^2 pairs.
 
     Attributes:
         rank: Columns of F.
         init_scale: As in `MeanField`; F starts with a tenth of that scale.
+        across_layers: Correlate the weights of different tensors, too.
 
     References:
         Ong, Nott & Smith, "Gaussian variational approximation with a factor covariance
@@ -40,6 +44,7 @@ class LowRank:
 
     rank: int = 4
     init_scale: float = 0.05
+    across_layers: bool = False
 
     def __post_init__(self) -> None:
         if self.rank < 1:
@@ -50,11 +55,17 @@ class LowRank:
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""
+        if self.across_layers:
+            return JointGuide(model, "*", self.joint)
         return WeightGuide(model, self.sites(model))
 
     def sites(self, model: BayesianSegmenter) -> SiteFactory:
         """Makes the factor of a weight from its name and start value."""
-        return lambda name, start: _Factor(start, self.rank, self.init_scale)
+        return lambda name, start: _Factor([start], start.shape, self.rank, self.init_scale)
+
+    def joint(self, starts: dict[str, Tensor]) -> WeightSite:
+        """The factor of several weights, one after the other, from their start values."""
+        return _Factor(list(starts.values()), (-1,), self.rank, self.init_scale)
 
 
 class LowRankNormal(TorchDistribution):
@@ -125,13 +136,21 @@ class LowRankNormal(TorchDistribution):
 
 
 class _Factor(WeightSite):
-    def __init__(self, start: Tensor, rank: int, init_scale: float) -> None:
+    """Of weights that are put one after the other and take a shape."""
+
+    def __init__(
+        self, starts: Sequence[Tensor], shape: Sequence[int], rank: int, init_scale: float
+    ) -> None:
         super().__init__()
-        self.loc = nn.Parameter(start.clone())
-        self.log_scale = log_scale_parameter(start, init_scale)
+        log_scales = [log_scale_parameter(start, init_scale) for start in starts]
+        self.loc = nn.Parameter(_joined(starts, shape))
+        self.log_scale = nn.Parameter(_joined(log_scales, shape))
+        factor = log_scales[0].learning_rate_factor  # type: ignore[attr-defined]
+        self.log_scale.learning_rate_factor = factor  # type: ignore[attr-defined]
         # Columns that start equal would stay equal: a small random start breaks the tie. In units
         # of the scale, since a step of the optimiser moves P weights coherently along a column.
-        self.relative_factor = nn.Parameter(0.1 * start.new_empty(start.numel(), rank).normal_())
+        noise = self.loc.new_empty(self.loc.numel(), rank).normal_()
+        self.relative_factor = nn.Parameter(0.1 * noise)
 
     def forward(self) -> dist.Distribution:
         scale = self.log_scale.exp()
@@ -139,3 +158,7 @@ class _Factor(WeightSite):
 
     def median(self) -> Tensor:
         return self.loc
+
+
+def _joined(tensors: Sequence[Tensor], shape: Sequence[int]) -> Tensor:
+    return torch.cat([tensor.detach().flatten() for tensor in tensors]).reshape(shape)
