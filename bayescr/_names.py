@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from bayescr._calls import check_call
 from bayescr.errors import BayescrError
 
 __all__ = ["kebab", "make", "resolve", "unknown_name"]
@@ -124,40 +125,8 @@ def make(
         wanted = "something to call" if method == "__call__" else f"something with .{method}()"
         raise BayescrError(f"{kind} '{name}' is of type {type(found).__name__}: expected {wanted}")
     if method == "__call__":
-        _check_call(found, name, kind)
+        check_call(found, kind, name=name)
     return found
-
-
-_CALLS = {
-    "guide": ("model",),
-    "prior": ("name", "parameter"),
-    "likelihood": ("logits", "target", "valid"),
-    "KL schedule": ("fraction",),
-    "estimator": ("model", "guide"),
-}
-_MAY_BE_CLASSES = ("guide", "estimator")  # called, they make an object
-
-
-def _check_call(found: Any, name: str, kind: str) -> None:
-    """Find out now, and not in the middle of a fit, that arguments are missing."""
-    call = _CALLS.get(kind)
-    if call is None:
-        return
-    try:
-        signature = inspect.signature(found)
-    except (TypeError, ValueError):  # written in C
-        return
-    try:
-        signature.bind(*call)
-        fits = not inspect.isclass(found) or kind in _MAY_BE_CLASSES
-    except TypeError:
-        fits = False
-    if not fits:
-        takes = ", ".join(signature.parameters)
-        raise BayescrError(
-            f"{kind} '{name}' takes ({takes}) but is called with ({', '.join(call)}): give it its "
-            f'arguments, {{name = "{name}", ... = ...}}, or defaults for them'
-        )
 
 
 def _built(value: Any, member: Callable[..., Any], *, by_name: bool) -> Any:

@@ -229,6 +229,13 @@ def test_inference_does_without_matplotlib():
     assert _run(code).split()[0] == "False"
 
 
+def test_models_alone_load_no_tables_nor_frames():
+    """Half of the import's time and memory would be for a function that few call."""
+    heavy = ("pandas", "scipy", "astropy", "bayescr.data")
+    code = f"import sys, bayescr.models; print([name for name in {heavy} if name in sys.modules])"
+    assert _run(code).split() == ["[]"]
+
+
 def _run(code):
     done = subprocess.run(
         [sys.executable, "-W", "error::UserWarning:bayescr", "-c", code],

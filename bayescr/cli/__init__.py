@@ -33,7 +33,7 @@ class _OneLineErrors(TyperGroup):
         except BrokenPipeError:  # `bayescr info | head`: Typer ends quietly
             raise
         except (BayescrError, OSError) as error:
-            message = str(error).partition("Trace Shapes:")[0]  # Pyro's addition
+            message = str(error)
         except KeyboardInterrupt:
             raise typer.Exit(130) from None
         except (MemoryError, RuntimeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,6 @@ def load_posterior(
         BayescrError: If it cannot be read, a part is missing, or one was given that is not needed.
     """
     from bayescr.inference import Posterior, guides
-    from bayescr.inference.checkpoints import describe, read_description
     from bayescr.models import likelihoods, priors
 
     families: dict[str, Mapping[str, Any]] = {
@@ -50,11 +50,6 @@ def load_posterior(
     needed, spelled = own_code(path)
     given = {"prior": prior, "likelihood": likelihood, "guide": guide}
     wanted = {part: text for part, text in given.items() if text is not None}
-    for part in wanted:
-        if part not in needed:
-            raise BayescrError(
-                f"'{path}' knows its {part}: --{part} is for one of your own; leave it out"
-            )
     if "net" in needed:
         raise BayescrError(
             f"the network in '{path}' is your own ({needed['net']}): load it in Python, "
@@ -68,15 +63,11 @@ def load_posterior(
             f"{options(missing, spelled)}"
         )
     made = {part: chosen(text, families[part], kind=part) for part, text in wanted.items()}
-    posterior = Posterior.load(path, **made, device=device)
-    before, now = read_description(path), describe(posterior)
-    for part in made:
-        if now[part] != before[part]:  # its file may have been renamed since, or it is another
-            typer.echo(
-                f"note: by its name the {part} given for '{path}' is not that of the training, "
-                f"{spelled.get(part, needed[part])}",
-                err=True,
-            )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        posterior = Posterior.load(path, **made, device=device)
+    for warning in caught:
+        typer.echo(f"note: {warning.message}", err=True)
     return posterior
 
 

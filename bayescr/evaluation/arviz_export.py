@@ -70,7 +70,7 @@ def _sampling(posterior: Any) -> str:
         kind = "networks trained from several seeds"
     elif posterior.is_deterministic:
         kind = "one set of weights, repeated"
-    elif posterior.name == "stored-draws":
+    elif getattr(posterior, "is_sampled", False):
         return "draws of a Markov chain in shuffled order: its diagnostics are in the posterior"
     else:
         kind = "balanced draws of a variational guide"

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["Ensemble", "num_points"]
+__all__ = ["Ensemble", "num_draws"]
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,12 @@ class Ensemble:
         return max(1, num_samples // len(self.members))
 
     def _draws(self, member: Any, num_samples: int) -> int:
-        share = self.share(num_samples)
-        return min(share, num_points(member) or share)
+        return num_draws(member, self.share(num_samples))
 
 
-def num_points(posterior: Any) -> int | None:
-    """How many draws a posterior has: 1 of a point mass, M of M points; None: no end to them."""
-    points: int | None = getattr(posterior, "num_points", None)
-    return 1 if points is None and posterior.is_deterministic else points
+def num_draws(posterior: Any, num_samples: int) -> int:
+    """How many draws a mean over a posterior takes when so many are asked for; 1 of a point."""
+    own = getattr(posterior, "num_draws", None)
+    if own is not None:
+        return int(own(num_samples))
+    return 1 if posterior.is_deterministic else num_samples

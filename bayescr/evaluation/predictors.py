@@ -26,7 +26,7 @@ from torch.nn.functional import softplus
 
 from bayescr.errors import BayescrError
 from bayescr.evaluation._arrays import Array, to_logit
-from bayescr.evaluation.ensemble import Ensemble, num_points
+from bayescr.evaluation.ensemble import Ensemble, num_draws
 from bayescr.evaluation.recalibration import Recalibrated, Temperature
 from bayescr.evaluation.scored import ScoredFrame
 from bayescr.inference.prediction import LARGEST_LOGIT, RunningPrediction
@@ -219,7 +219,7 @@ class Asked:
         labels, mask = torch.from_numpy(self.target), torch.from_numpy(self.valid)
         labels = labels[mask]
         # Points would say the same again and again; what one says counts as any number of draws.
-        number = _passes(posterior, num_samples)
+        number = num_draws(posterior, num_samples)
         repeats = num_samples if posterior.is_deterministic else 1
         running = RunningPrediction()
         likelihoods, positives = [], []
@@ -310,11 +310,7 @@ def passes(predictor: Predictor, num_samples: int) -> int:
         return sum(passes(member, base.share(num_samples)) for member in base.members)
     if not is_posterior(base):
         return 0
-    return _passes(base, num_samples)
-
-
-def _passes(posterior: PosteriorLike, num_samples: int) -> int:
-    return min(num_samples, num_points(posterior) or num_samples)
+    return num_draws(base, num_samples)
 
 
 def is_posterior(predictor: Any) -> TypeGuard[PosteriorLike]:

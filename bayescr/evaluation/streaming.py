@@ -15,6 +15,7 @@ import numpy as np
 
 from bayescr._names import unknown_name
 from bayescr.evaluation._arrays import Array
+from bayescr.evaluation.ensemble import num_draws
 from bayescr.evaluation.metrics.family import Statistic
 from bayescr.evaluation.predictors import (
     Asked,
@@ -118,8 +119,7 @@ def draw_sites(
     for site in sites:
         if site not in known:
             raise unknown_name(f"site of posterior '{name}'", site, list(known))
-    # Of an ensemble of points as many as there are; a single one is repeated.
-    number = min(num_samples, getattr(posterior, "num_points", None) or num_samples)
-    number = num_samples if number == 1 else number
+    # As many as there are log-likelihoods: those of a single point are repeated.
+    number = num_samples if posterior.is_deterministic else num_draws(posterior, num_samples)
     draws = posterior.draw(number, seed=seed, sites=list(sites))
     return {site: draws[site].detach().cpu().numpy() for site in sites}

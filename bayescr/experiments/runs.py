@@ -34,8 +34,9 @@ from bayescr.experiments._settings import Choice, to_table
 from bayescr.experiments.config import Arm, Experiment, Model, Training
 from bayescr.experiments.own_code import OwnCode
 from bayescr.inference import Posterior, annealing, fit, gradients, guides
-from bayescr.inference._pyro import build_guide, local_parameters
-from bayescr.inference.checkpoints import describe, own_parts
+from bayescr.inference._pyro import build_guide, guide_name, local_parameters
+from bayescr.inference._training import check_can_stop, check_trainable
+from bayescr.inference.checkpoints import describe, own_parts, read_description
 from bayescr.models import BayesianSegmenter, UNet, likelihoods, priors
 
 __all__ = ["Recipe", "Run", "in_order", "load", "plan_runs", "recipe_of", "start_recipe", "train"]
@@ -97,10 +98,13 @@ class Recipe:
         None for a guide that is more than this after its training, of which nothing is known yet.
         """
         factory = self.make("guide", code)
+        check_trainable(factory)
         with seeded(0):
             model = self.make_model(code, num_classes=1)
             guide = build_guide(factory, model, in_channels=1)
-        for part in getattr(guide, "in_turn", None) or [guide]:
+        parts = getattr(guide, "in_turn", None) or [guide]
+        check_can_stop(self.training.patience, parts, guide_name(factory))
+        for part in parts:
             with local_parameters(), self.make("estimator", code)(model, part):
                 pass  # it refuses guides and layers that it does not know
         if hasattr(guide, "finalize"):
@@ -298,7 +302,6 @@ def load(recipe: Recipe, folder: Path, *, code: OwnCode, device: str) -> Posteri
         kept = json.loads(file.read_text(encoding="utf-8"))
         files = {name: fingerprint.of_file(folder / name) for name in kept["files"]}
         changed = fingerprint.differences(kept["files"], files)
-        num_classes = kept["num_classes"]
     except (OSError, ValueError, KeyError) as error:
         raise BayescrError(
             f"'{folder}' holds no complete fit ({error}): delete it, and compare again"
@@ -308,6 +311,5 @@ def load(recipe: Recipe, folder: Path, *, code: OwnCode, device: str) -> Posteri
             f"the fit in '{folder}' is not as it was made: {'; '.join(changed)}; delete it, and "
             "compare again"
         )
-    with seeded(0):  # networks draw start values, which the file's then replace
-        model = recipe.make_model(code, num_classes=num_classes)
-    return Posterior.load(folder, model=model, guide=recipe.make("guide", code), device=device)
+    own = own_parts(read_description(folder))
+    return Posterior.load(folder, **{part: recipe.make(part, code) for part in own}, device=device)

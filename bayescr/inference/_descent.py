@@ -60,9 +60,10 @@ class Descent:
             self.train, batch_size=self.batch_size, shuffle=True, generator=order
         )
         self.parameters = [p for p in self.modules.parameters() if p.requires_grad]
+        factors = _learning_rate_factors(self.modules)
         groups: dict[float, list[nn.Parameter]] = defaultdict(list)
-        for parameter in self.parameters:  # a guide may ask that some of its numbers move faster
-            groups[getattr(parameter, "learning_rate_factor", 1.0)].append(parameter)
+        for parameter in self.parameters:
+            groups[factors.get(parameter, 1.0)].append(parameter)
         self.optimiser = torch.optim.Adam(
             [{"params": group, "factor": factor} for factor, group in groups.items()], fused=True
         )
@@ -111,6 +112,28 @@ def move(batch: Patch, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
     """Image, target and valid of a batch on a device."""
     image = batch["image"].to(device, non_blocking=True)
     return channels_last(image), batch["target"].to(device), batch["valid"].to(device)
+
+
+def _learning_rate_factors(modules: nn.Module) -> dict[nn.Parameter, float]:
+    """By how much some parameters are to move faster, as the modules that own them say.
+
+    They say so themselves: an attribute of a parameter would not survive a copy of the model.
+
+    Raises:
+        BayescrError: If a module names what is no parameter of its own.
+    """
+    factors = {}
+    for path, module in modules.named_modules():
+        own = dict(module.named_parameters(recurse=False))
+        for name, factor in getattr(module, "learning_rate_factors", {}).items():
+            if name in own:
+                factors[own[name]] = factor
+            elif getattr(module, name, module) is not None:  # None: it has none this time
+                raise BayescrError(
+                    f"learning_rate_factors of '{path}', a {type(module).__name__}, names "
+                    f"'{name}': expected a parameter of its own, of {', '.join(own) or 'none'}"
+                )
+    return factors
 
 
 def _status(values: dict[str, float]) -> str:

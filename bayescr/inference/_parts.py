@@ -74,7 +74,7 @@ def own(described: Any) -> str | None:
     if not isinstance(described, dict):
         return None
     if described.keys() == {"name", "repr"} and described["name"] is None:
-        return str(described["repr"])
+        return " ".join(str(described["repr"]).split())  # that of a network has several lines
     found = (own(one) for one in described.values())
     return next((said for said in found if said is not None), None)
 

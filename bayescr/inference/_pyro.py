@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyro
 import torch
-from pyro import poutine
 from pyro.distributions import Delta
 from pyro.infer.autoguide import AutoDelta, AutoLaplaceApproximation
 from pyro.infer.autoguide.initialization import init_to_value
 from torch import Tensor
 
+from bayescr._tracing import traced
 from bayescr.errors import BayescrError
 from bayescr.models import BayesianSegmenter
 
@@ -35,9 +35,20 @@ __all__ = [
 
 @contextlib.contextmanager
 def local_parameters() -> Iterator[None]:
-    """Keep parameters in their modules: guides with equal site names must not share tensors."""
-    with pyro.settings.context(module_local_params=True), pyro.validation_enabled(False):
-        yield
+    """Keep parameters in their modules: guides with equal site names must not share tensors.
+
+    Errors keep their one line, also where Pyro's own guides and kernels trace the model.
+    """
+    try:
+        with pyro.settings.context(module_local_params=True), pyro.validation_enabled(False):
+            yield
+    except BayescrError as error:
+        told: BaseException = error
+        while "\nTrace Shapes:" in str(told) and isinstance(told.__cause__, BayescrError):
+            told = told.__cause__  # of which Pyro made another, with a table of all shapes
+        if told is error:
+            raise
+        raise told from None
 
 
 def example_batch(model: BayesianSegmenter, in_channels: int) -> tuple[Tensor, Tensor]:
@@ -105,7 +116,7 @@ def guide_name(factory: GuideFactory) -> str:
 def draw_latents(guide: Any) -> tuple[dict[str, Tensor], bool]:
     """One draw of every latent, and whether each further draw would be the same."""
     with torch.no_grad(), local_parameters():
-        trace = poutine.trace(guide).get_trace()
+        trace = traced(guide)
     sites = {
         name: site
         for name, site in trace.nodes.items()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from bayescr._random import seeded
+from bayescr._tracing import traced
 from bayescr.data import PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference._descent import move
@@ -71,6 +72,9 @@ def validation_nll(
 
         NLL = - mean_i log (1 / S) sum_s p(y_i | x, w_s)
 
+    p is the model's likelihood: under `WeightedBernoulli` the weighted one, which compares with
+    no other.
+
     The draws of noise are the same at every call, so that epochs compare. A point mass needs
     one draw only, and the members of an ensemble get as many as one another, one at least.
 
@@ -78,6 +82,8 @@ def validation_nll(
         BayescrError: If no pixel is valid.
     """
     model.eval()
+    if isinstance(guide, nn.Module):  # masks as prediction draws them, not relaxed ones
+        guide.eval()
     nll, count = 0.0, 0
     device = next(iter(model.random_weights.values())).device
     draws = _draws(guide, num_samples, device)
@@ -108,7 +114,7 @@ def _log_prob(
 ) -> Tensor:
     """Log p(y | x, w) of each label, (B, K, H, W), under whatever likelihood the model has."""
     conditioned = poutine.condition(model, data=draw)
-    pixels = poutine.trace(conditioned).get_trace(image, target).nodes["obs"]["fn"]
+    pixels = traced(conditioned, image, target).nodes["obs"]["fn"]
     while isinstance(pixels, Independent):
         pixels = pixels.base_dist
     return pixels.log_prob(target)

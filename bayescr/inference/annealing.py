@@ -23,6 +23,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from bayescr._checks import check_count, check_positive, is_number
 from bayescr.errors import BayescrError
 
 __all__ = [
@@ -58,16 +59,14 @@ def cosine(*, warmup: float = 0.3, final: float = 1.0) -> KLSchedule:
 
 def sigmoid(*, warmup: float = 0.3, final: float = 1.0, steepness: float = 10.0) -> KLSchedule:
     """From 0 to ``final`` along a logistic curve, rescaled to start at 0 and end at ``final``."""
-    if not steepness > 0:
-        raise BayescrError(f"sigmoid steepness is {steepness}: expected a number above 0")
+    check_positive("sigmoid", steepness=steepness)
     half = math.tanh(steepness / 4.0)  # 1 / (1 + exp(-z)) = (1 + tanh(z / 2)) / 2
     return _ramp(lambda x: 0.5 + 0.5 * math.tanh(steepness * (x - 0.5) / 2.0) / half, warmup, final)
 
 
 def cyclical(*, cycles: int = 4, warmup: float = 0.5, final: float = 1.0) -> KLSchedule:
     """``cycles`` linear ramps one after the other, each with its own ``warmup``."""
-    if cycles < 1:
-        raise BayescrError(f"cycles is {cycles}: expected a whole number from 1 up")
+    check_count("cyclical", cycles=cycles)
     ramp = linear(warmup=warmup, final=final)
     return lambda fraction: ramp(1.0 if fraction >= 1.0 else (fraction * cycles) % 1.0)
 
@@ -96,10 +95,10 @@ def swa(
         warmup: Fraction of the steps, at most ``start``, over which it first rises to 1.
     """
     _check(final=final)
-    if not 0.0 < start <= 1.0:
-        raise BayescrError(f"start is {start}: expected a fraction of the steps, above 0 up to 1")
-    if not 0.0 <= warmup <= start:
-        raise BayescrError(f"warmup is {warmup}: expected a fraction from 0 to start={start}")
+    if not (is_number(start) and 0.0 < start <= 1.0):
+        raise BayescrError(f"start is {start!r}: expected a fraction of the steps, above 0 up to 1")
+    if not (is_number(warmup) and 0.0 <= warmup <= start):
+        raise BayescrError(f"warmup is {warmup!r}: expected a fraction from 0 to start={start}")
     decay = warmup_cosine(warmup=warmup / start, final=final)
     return lambda fraction: decay(min(fraction / start, 1.0))
 
@@ -119,7 +118,7 @@ def _ramp(shape: Callable[[float], float], warmup: float, final: float) -> KLSch
 
 
 def _check(*, final: float, warmup: float = 0.0) -> None:
-    if not 0.0 <= warmup <= 1.0:
-        raise BayescrError(f"warmup is {warmup}: expected a fraction of the steps from 0 to 1")
-    if not final >= 0.0:
-        raise BayescrError(f"final weight is {final}: expected a number from 0 up")
+    if not (is_number(warmup) and 0.0 <= warmup <= 1.0):
+        raise BayescrError(f"warmup is {warmup!r}: expected a fraction of the steps from 0 to 1")
+    if not (is_number(final) and final >= 0.0):
+        raise BayescrError(f"final weight is {final!r}: expected a number from 0 up")

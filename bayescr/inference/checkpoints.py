@@ -13,6 +13,7 @@ import contextlib
 import copy
 import dataclasses
 import json
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -102,24 +103,28 @@ def load(
 ) -> Posterior:
     """Read a posterior.
 
+    Only what is your own is given, and by its name it should be that of the training: a warning
+    says if it is not, since a function may have been renamed since, or be another.
+
     Args:
         path: The file, or its folder.
-        model: The model as it was declared, which is copied; needed only if its network is your
-            own.
-        prior: The prior; needed only if it, or one inside it, is your own.
-        likelihood: The likelihood; needed only if it is your own.
-        guide: The guide factory; needed only if it, or one inside it, is your own.
+        model: The model as it was declared, which is copied: if its network is your own, or
+            instead of ``prior`` and ``likelihood``.
+        prior: The prior, if it, or one inside it, is your own.
+        likelihood: The likelihood, if it is your own.
+        guide: The guide factory, if it, or one inside it, is your own.
         device: Where to put it.
 
     Raises:
-        BayescrError: If there is no such file, it is not one of bayescr's, or a part of it is
-            the user's own and was not given.
+        BayescrError: If there is no such file, it is not one of bayescr's, a part of it is the
+            user's own and was not given, or one was given that the file knows.
     """
     if model is not None and (prior is not None or likelihood is not None):
         raise BayescrError("model= has a prior and a likelihood: give it or them, not both")
     file = find(path)
     described = read_description(file)
-    given = {"prior": prior, "likelihood": likelihood, "guide": guide}
+    given = {"model": model, "prior": prior, "likelihood": likelihood, "guide": guide}
+    _check_needed(described, given, file)
     try:
         with seeded(0):  # networks and guides draw start values, which the file's then replace
             if model is None:
@@ -148,6 +153,7 @@ def load(
             f"'{file}' does not fit the model it describes ({reason}): it was changed, or what "
             "was given to load it is not what it was trained with"
         ) from error
+    _compare(described, posterior, given, file)
     return posterior.to(find_device(device))
 
 
@@ -201,6 +207,39 @@ def _tensors(file: Path, part: str) -> dict[str, torch.Tensor]:
             for name in opened.keys()  # noqa: SIM118
             if name.startswith(prefix)
         }
+
+
+def _check_needed(described: Mapping[str, Any], given: Mapping[str, Any], file: Path) -> None:
+    """Refuse what the file knows: it would be said twice."""
+    needed = own_parts(described)
+    if not needed.keys().isdisjoint(_MODEL):  # a model brings parts that need not be given
+        needed["model"] = ""
+    for part, thing in given.items():
+        if thing is not None and part not in needed:
+            raise BayescrError(
+                f"'{file}' knows its {part}: one is given only where it is your own; leave it out"
+            )
+
+
+def _compare(
+    described: Mapping[str, Any], posterior: Posterior, given: Mapping[str, Any], file: Path
+) -> None:
+    """Parts that were given against those of the training, by name and settings."""
+    needed, now = own_parts(described), json.loads(json.dumps(describe(posterior)))
+    for part in (*_MODEL, "guide"):
+        giver = given["model"] if part in _MODEL and given["model"] is not None else given.get(part)
+        if giver is None or now[part] == described[part]:
+            continue
+        said = needed.get(part, json.dumps(described[part]))
+        if part not in needed:
+            raise BayescrError(
+                f"the {part} in the model given for '{file}' is not that of the training, {said}: "
+                "declare that one"
+            )
+        warnings.warn(
+            f"by its name the {part} given for '{file}' is not that of the training, {said}",
+            stacklevel=4,  # who called Posterior.load
+        )
 
 
 def _part(described: Mapping[str, Any], part: str, given: Mapping[str, Any], file: Path) -> Any:

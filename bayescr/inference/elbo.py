@@ -22,10 +22,11 @@ from pyro.distributions.util import scale_and_mask
 from pyro.infer import ELBO
 from torch import Tensor
 
+from bayescr._tracing import traced
 from bayescr.errors import BayescrError
 from bayescr.inference.kl import closed_form_kl
 
-__all__ = ["AnnealedELBO", "Terms"]
+__all__ = ["AnnealedELBO", "Terms", "negentropy", "site_kl"]
 
 
 class Terms(NamedTuple):
@@ -101,12 +102,12 @@ class AnnealedELBO(ELBO):
         exact: set[str] = set()
         for name, site in q_sites.items():
             if not _is_auxiliary(site):
-                term, is_exact = _kl(site, p_sites[name], closed_form=closed_form)
+                term, is_exact = site_kl(site, p_sites[name], closed_form=closed_form)
                 kl = kl + term
                 exact |= {name} if is_exact else set()
         for site in q_sites.values():  # the noise that other sites are made of
             if _is_auxiliary(site):
-                kl = kl + _negentropy(site, exact)
+                kl = kl + negentropy(site, exact)
         likelihood = sum(
             _log_prob(site)
             for site in p_sites.values()
@@ -116,8 +117,8 @@ class AnnealedELBO(ELBO):
 
     def _get_trace(self, model: Any, guide: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Run the guide, then the model on what the guide drew."""
-        q = poutine.trace(guide).get_trace(*args, **kwargs)
-        p = poutine.trace(poutine.replay(model, trace=q)).get_trace(*args, **kwargs)
+        q = traced(guide, *args, **kwargs)
+        p = traced(poutine.replay(model, trace=q), *args, **kwargs)
         return p, q
 
 
@@ -156,8 +157,12 @@ def _log_prob(site: Any) -> Tensor:
     return scale_and_mask(log_prob, site["scale"], site["mask"]).sum()
 
 
-def _kl(q_site: Any, p_site: Any, *, closed_form: bool) -> tuple[Tensor, bool]:
-    """KL of a site, and whether it is a closed form."""
+def site_kl(q_site: Any, p_site: Any, *, closed_form: bool) -> tuple[Tensor, bool]:
+    """KL of a latent, scaled and masked as its site, and whether it is a closed form.
+
+    Raises:
+        BayescrError: If the guide's distribution passes no gradient through its draw.
+    """
     if not q_site["fn"].has_rsample:  # a closed form would not save the likelihood's gradient
         raise BayescrError(
             f"guide site '{q_site['name']}' cannot pass a gradient through its draw "
@@ -170,7 +175,7 @@ def _kl(q_site: Any, p_site: Any, *, closed_form: bool) -> tuple[Tensor, bool]:
     return _log_prob(q_site) - _log_prob(p_site), False
 
 
-def _negentropy(site: Any, exact: set[str]) -> Tensor:
+def negentropy(site: Any, exact: set[str]) -> Tensor:
     """E[log q] of an auxiliary site: exact, if what is made of it is, else that of the draw.
 
     The two go together: log q and log p of one draw have noise in common, which cancels.

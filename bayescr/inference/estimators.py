@@ -27,7 +27,7 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -35,9 +35,9 @@ from bayescr.errors import BayescrError
 from bayescr.inference import sampling
 from bayescr.inference.prediction import RunningPrediction
 from bayescr.inference.predictive import Run
-from bayescr.inference.sampling import number_of_draws
+from bayescr.inference.sampling import num_draws, number_of_draws
 
-__all__ = ["Fixed", "ToTolerance", "choose"]
+__all__ = ["Fixed", "ToTolerance", "choose", "suited"]
 
 _MOST = 1000  # draws of a half
 
@@ -106,6 +106,24 @@ class ToTolerance:
                 stacklevel=2,
             )
         return max(1, math.ceil(min(draws, _MOST) / self.group))
+
+
+def suited(asked: Fixed | ToTolerance, guide: Any, points: int | None) -> Fixed | ToTolerance:
+    """What is asked for, as a guide can give it: see `sampling.num_draws`.
+
+    Raises:
+        BayescrError: For a tolerance and an ensemble whose members have a width.
+    """
+    if isinstance(asked, Fixed):
+        return Fixed(num_draws(guide, asked.num_samples, points))
+    if points is not None:
+        return Fixed(points)
+    if hasattr(guide, "members"):  # a group would be draws of different members
+        raise BayescrError(
+            f"tolerance={asked.tolerance:g} needs draws that are alike, those of an ensemble come "
+            "from its members in turn: give num_samples"
+        )
+    return asked
 
 
 def choose(

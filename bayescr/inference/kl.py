@@ -5,7 +5,8 @@ A normal q, with correlations or without, is known by its `Moments`. Its KL is
     KL(q || p) = -H(q) - E_q[log p]
 
 and the second term needs of q no more than p looks at: its marginals, if the numbers are
-independent under p; p's own ``expected_log_prob(moments)``, if it has one (`CorrelatedNormal`).
+independent under p; p's own ``expected_log_prob(mean, scale, factor)``, a tensor or None, if it has
+one (`CorrelatedNormal`).
 What q or p does not know, torch's registry of pairs may.
 """
 
@@ -20,7 +21,7 @@ from pyro.distributions import Distribution
 from torch import Tensor
 from torch.distributions import kl_divergence
 
-__all__ = ["Moments", "closed_form_kl", "cross_entropy", "moments"]
+__all__ = ["Moments", "closed_form_kl", "cross_entropy", "moments", "normal_cross_entropy"]
 
 
 class Moments(NamedTuple):
@@ -94,6 +95,18 @@ def cross_entropy(q: Moments, p: Distribution) -> Tensor | None:
     if kl is None:
         return None
     return kl + (marginals.scale.log() + 0.5 * math.log(2.0 * math.pi * math.e)).sum()
+
+
+def normal_cross_entropy(mean: Tensor, variance: Tensor, prior: Distribution) -> Tensor | None:
+    """-E[log prior] of weights of any distribution with that mean and variance, in nats.
+
+    None unless the prior is one of independent normals, whose log-density is a parabola.
+    """
+    if not isinstance(prior, dist.Independent) or not isinstance(prior.base_dist, dist.Normal):
+        return None
+    if prior.batch_shape or prior.event_shape != mean.shape:
+        return None
+    return 0.5 * (variance / prior.base_dist.variance).sum() - prior.log_prob(mean)
 
 
 def _registered_kl(q: Distribution, p: Distribution) -> Tensor | None:

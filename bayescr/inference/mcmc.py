@@ -20,6 +20,7 @@ from pyro.poutine.messenger import Messenger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from bayescr._checks import check_count, check_positive
 from bayescr._device import find_device
 from bayescr._progress import Advance, track
 from bayescr._random import generator, seeded
@@ -27,9 +28,16 @@ from bayescr.data import PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference._descent import move
 from bayescr.inference._pyro import local_parameters
-from bayescr.inference.guides._finite import StoredDraws, plain_parameters
+from bayescr.inference._training import (
+    begin,
+    census,
+    check_channels,
+    check_data,
+    describe,
+    versions,
+)
+from bayescr.inference.guides._finite import StoredDraws, centred_on_start, way_to_random
 from bayescr.inference.posterior import Posterior
-from bayescr.inference.svi import _census, _check_channels, _check_data, _describe, _versions
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["MOST_WEIGHTS", "nuts"]
@@ -41,9 +49,10 @@ def nuts(
     model: BayesianSegmenter,
     train: PatchDataset,
     *,
+    start: Posterior | None = None,
     num_samples: int = 200,
-    warmup: int = 200,
-    chains: int = 1,
+    num_warmup: int = 200,
+    num_chains: int = 1,
     seed: int = 0,
     device: torch.device | str | None = "cpu",
     max_tree_depth: int = 10,
@@ -52,9 +61,9 @@ def nuts(
 ) -> Posterior:
     """Draw from the posterior of a small model's weights.
 
-    The model is copied. Chains begin at draws from the prior, one after the other, and adapt their
-    step and a diagonal mass matrix while they warm up. Patches are taken as they are: nothing is
-    flipped or turned.
+    The model is copied. Chains run one after the other, each from a draw of the prior or from
+    ``start``, and adapt their step and a diagonal mass matrix while they warm up. Patches are taken
+    as they are: nothing is flipped or turned.
 
     Weights of a network may be exchanged without changing it, so that chains which agree on every
     prediction may differ in their weights: R-hat far from 1 says that weights have not mixed, and
@@ -63,9 +72,12 @@ def nuts(
     Args:
         model: What is believed before the data; all that it trains must be random.
         train: Patches of one size; the whole set is one batch.
-        num_samples: Draws kept of each chain, from 4 up.
-        warmup: Draws before these, which are not kept.
-        chains: Number of chains; two tell more than one of twice the length.
+        start: A fitted posterior whose centre is where all chains begin, and what a prior such as
+            `priors.Empirical` is centred on. R-hat then says less: chains that begin together
+            agree for a while whether they have mixed or not.
+        num_samples: Draws kept of each chain, from 4 up: num_samples * num_chains in all.
+        num_warmup: Draws of each chain before these, which are not kept.
+        num_chains: Number of chains; two tell more than one of twice the length.
         seed: The same seed on the same machine gives the same bytes.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
         max_tree_depth: Largest number of doublings of a trajectory.
@@ -80,44 +92,43 @@ def nuts(
 
     Raises:
         BayescrError: For settings out of range, data that cannot be trained on, too many weights,
-            or parameters that are not random.
+            parameters that are not random, or a prior that is centred on a start that is not given.
 
     References:
         Hoffman & Gelman, "The No-U-Turn Sampler", arXiv:1111.4246.
 
     Example:
         >>> from bayescr.inference import nuts
-        >>> reference = nuts(model, train, chains=2)  # doctest: +SKIP
+        >>> reference = nuts(model, train, num_chains=2)  # doctest: +SKIP
     """
-    _check(num_samples=(num_samples, 4), warmup=(warmup, 1), chains=(chains, 1),
-           max_tree_depth=(max_tree_depth, 1))  # fmt: skip
-    if not temperature > 0:
-        raise BayescrError(f"temperature is {temperature}: expected a number above 0")
-    _check_data(train, None, None)
-    _check_model(model)
+    check_count("", num_samples=num_samples, least=4)
+    check_count("", num_warmup=num_warmup, num_chains=num_chains, max_tree_depth=max_tree_depth)
+    check_positive("", temperature=temperature)
+    check_data(train)
+    _check_model(model, start)
     place = find_device(device)
     train = copy.copy(train)
     train.augment = False
-    base_rate, _ = _census(train)
+    base_rate, _ = census(train)
     in_channels = len(train[0]["image"])
-    _check_channels(model, in_channels)
+    check_channels(model, in_channels)
     with seeded(seed, device=place), local_parameters():
         model = copy.deepcopy(model).to(place).eval()
-        model.set_base_rate(base_rate)
+        begin(model, start, base_rate)
         batch = move(next(iter(DataLoader(train, batch_size=len(train)))), place)
         drawn, history = [], []
-        with track("nuts", chains * (warmup + num_samples), show=progress) as advance:
-            for number in range(chains):
+        with track("nuts", num_chains * (num_warmup + num_samples), show=progress) as advance:
+            for number in range(num_chains):
                 kernel = NUTS(
                     _target(model, temperature),
                     max_tree_depth=max_tree_depth,
                     init_strategy=_start(model),
                 )
                 with seeded(seed, number, device=place):
-                    drawn.append(_chain(kernel, batch, warmup, num_samples, advance))
+                    drawn.append(_chain(kernel, batch, num_warmup, num_samples, advance))
                 history.append({"chain": number, **_told(kernel)})
         draws = {name: torch.stack([chain[name] for chain in drawn]) for name in drawn[0]}
-        factory = StoredDraws(num_samples=chains * num_samples)
+        factory = StoredDraws(num_samples=num_chains * num_samples)
         guide = factory(model).to(place).eval()
         order = torch.randperm(factory.num_samples, generator=generator(seed)).to(place)
         guide.store({name: values.flatten(0, 1)[order] for name, values in draws.items()})
@@ -132,32 +143,32 @@ def nuts(
         provenance={
             "settings": {
                 "num_samples": num_samples,
-                "warmup": warmup,
-                "chains": chains,
+                "num_warmup": num_warmup,
+                "num_chains": num_chains,
                 "max_tree_depth": max_tree_depth,
                 "seed": seed,
             },
             "convergence": {name: _convergence(values) for name, values in draws.items()},
-            "start": None,
+            "start": None if start is None else start.name,
             "base_rate": base_rate.tolist(),
-            "train_data": _describe(train),
+            "train_data": describe(train),
             "train_exposures": sorted(set(train.exposures)),
             "validation_exposures": [],
-            "versions": _versions(),
+            "versions": versions(),
         },
     )
 
 
 def _chain(
-    kernel: NUTS, batch: tuple[Tensor, ...], warmup: int, num_samples: int, advance: Advance
+    kernel: NUTS, batch: tuple[Tensor, ...], num_warmup: int, num_samples: int, advance: Advance
 ) -> dict[str, Tensor]:
     """The draws of one chain, {site: (num_samples, *shape)}."""
     with poutine.block():
-        kernel.setup(warmup, *batch)
+        kernel.setup(num_warmup, *batch)
         state, kept = kernel.initial_params, []
-        for step in range(warmup + num_samples):
+        for step in range(num_warmup + num_samples):
             state = kernel.sample(state)
-            if step >= warmup:
+            if step >= num_warmup:
                 kept.append(state)
             advance(1, f"step size {kernel.step_size:.2g}")
     with torch.no_grad():
@@ -196,11 +207,17 @@ class _Tempered(Messenger):
 
 
 def _start(model: BayesianSegmenter) -> Any:
-    """Weights from their prior; its own latents, which may have no mean, from -2 to 2."""
-    weights = set(model.random_weights)
+    """Weights where they were started, or from their prior; latents of it from -2 to 2.
+
+    These may have no mean.
+    """
+    weights = model.random_weights
 
     def start(site: Any) -> Tensor:
-        return init_to_sample(site) if site["name"] in weights else init_to_uniform(site)
+        name = site["name"]
+        if name not in weights:
+            return init_to_uniform(site)
+        return weights[name].clone() if model.is_started else init_to_sample(site)
 
     return start
 
@@ -215,13 +232,23 @@ def _convergence(draws: Tensor) -> dict[str, float]:
     }
 
 
-def _check_model(model: BayesianSegmenter) -> None:
-    plain = plain_parameters(model)
+def _check_model(model: BayesianSegmenter, start: Posterior | None) -> None:
+    plain = model.plain_parameters
     if plain:
-        raise BayescrError(
-            f"'{plain[0]}' is trained but not random: NUTS draws latents and trains nothing; make "
-            "all weights random, BayesianSegmenter(..., random='*', prior=priors.Normal()), and "
+        way_out = (
             "take a likelihood that learns nothing"
+            if plain[0].startswith("likelihood.")
+            else way_to_random(model, plain[0])
+        )
+        raise BayescrError(
+            f"'{plain[0]}' is trained but not random: NUTS draws latents and trains nothing; "
+            f"{way_out}"
+        )
+    centred = centred_on_start(model)
+    if centred and start is None:
+        raise BayescrError(
+            f"the prior of '{centred[0]}' is centred on the start, and there is none: give one, "
+            "start=fit(model, guides.MAP(), train)"
         )
     number = sum(weight.numel() for weight in model.random_weights.values())
     if number > MOST_WEIGHTS:
@@ -229,9 +256,3 @@ def _check_model(model: BayesianSegmenter) -> None:
             f"the model has {number} random weights: NUTS moves {MOST_WEIGHTS} at most; take a "
             "smaller network, or a guide such as LowRank() with fit()"
         )
-
-
-def _check(**settings: tuple[int, int]) -> None:
-    for name, (value, least) in settings.items():
-        if value < least:
-            raise BayescrError(f"{name} is {value}: expected a whole number from {least} up")

@@ -16,36 +16,21 @@ from jaxtyping import Float
 from pyro.infer import Predictive
 from torch import Tensor
 
-from bayescr._device import compute_dtype, find_device
+from bayescr._device import find_device
 from bayescr._names import kebab
 from bayescr._progress import track
 from bayescr.data import Scaling
 from bayescr.errors import BayescrError
-from bayescr.inference._network import DrawnNetwork
+from bayescr.inference._passes import Passes, Reach, prepare, reach
 from bayescr.inference._pyro import example_batch, guide_name, local_parameters
 from bayescr.inference.base_rate import BaseRate, logit_shift, rates_by_class
-from bayescr.inference.estimators import Fixed, ToTolerance, choose
+from bayescr.inference.estimators import Fixed, choose, suited
 from bayescr.inference.guides import GuideFactory
+from bayescr.inference.guides._finite import StoredGuide
 from bayescr.inference.prediction import Prediction
-from bayescr.inference.predictive import (
-    Window,
-    groups,
-    in_memory,
-    on_disk,
-    predict_maps,
-    tile_side,
-    tiled,
-)  # fmt: skip
-from bayescr.inference.sampling import (
-    GROUP,
-    Draws,
-    draw,
-    num_points,
-    number_of_draws,
-    pick,
-    same,
-)
-from bayescr.models import BayesianSegmenter, halo
+from bayescr.inference.predictive import in_memory, on_disk, predict_maps, tiled
+from bayescr.inference.sampling import draw, num_draws, num_points, number_of_draws, same
+from bayescr.models import BayesianSegmenter
 from bayescr.models.likelihoods import Likelihood
 from bayescr.models.priors import Prior
 
@@ -97,6 +82,19 @@ class Posterior:
         """
         return num_points(self.guide, device=self.device)
 
+    def num_draws(self, num_samples: int) -> int:
+        """How many draws a mean takes when so many are asked for.
+
+        No more than there are points; the next multiple of the members of an ensemble, who are to
+        count alike.
+        """
+        return num_draws(self.guide, num_samples, self.num_points)
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether the guide holds the draws of a sampler, `bayescr.inference.nuts`."""
+        return isinstance(self.guide, StoredGuide)
+
     @property
     def is_deterministic(self) -> bool:
         """Whether all draws are the same."""
@@ -134,7 +132,9 @@ class Posterior:
         draws: dict[str, list[Tensor]] = {}
         noise: dict[Any, Tensor] = {}
         for index in range(number_of_draws(num_samples)):
-            latents = self._latents(index, seed=seed, sampling=sampling, noise=noise)
+            latents = draw(
+                self.guide, index, seed=seed, device=self.device, sampling=sampling, noise=noise
+            )
             chosen = list(latents) if sites is None else sites
             unknown = [name for name in chosen if name not in latents]
             if unknown:
@@ -184,9 +184,15 @@ class Posterior:
         self._check_shape(tuple(image.shape))
         number = number_of_draws(num_samples, draws)
         image = image.to(self.device)
-        network = self._network(precision)
-        tiles = self._tiles((image.shape[-2], image.shape[-1]), tile=tile, batch=batch)
-        weights = self._weights(network, draws, seed, sampling)
+        network, weights, tiles = self._passes(
+            (image.shape[-2], image.shape[-1]),
+            tile=tile,
+            batch=batch,
+            precision=precision,
+            draws=draws,
+            seed=seed,
+            sampling=sampling,
+        )
         for index in range(number):
             # A point mass draws the same weights again and again: once is enough.
             if index == 0 or not same(weights[index], weights[index - 1]):
@@ -246,15 +252,18 @@ class Posterior:
         Example:
             >>> prediction = posterior.predict(read_frame("a_flc.fits"))  # doctest: +SKIP
         """
+        settings: dict[str, Any] = {
+            "seed": seed, "sampling": sampling, "tile": tile, "batch": batch,
+            "precision": precision, "draws": draws,
+        }  # fmt: skip
         asked = choose(num_samples, tolerance, draws)
         rates, shift = self._shift(base_rate)
-        estimator = asked if draws is not None else _of_points(asked, self.num_points)
+        estimator = asked if draws is not None else suited(asked, self.guide, self.num_points)
         if device is not None:
             self.to(device)
         scaled = self.scaling.on(frame)
         self._check_shape((1, *scaled.shape))
-        network = self._network(precision)
-        tiles = self._tiles(scaled.shape, tile=tile, batch=batch)
+        network, weights, tiles = self._passes(scaled.shape, group=estimator.group, **settings)
         with (
             in_memory() if scratch is None else on_disk(scratch) as allocate,
             track(f"predict {self.name}", sum(map(len, tiles)), show=progress) as advance,
@@ -262,7 +271,7 @@ class Posterior:
             maps, fewest = predict_maps(
                 network,
                 scaled,
-                self._weights(network, draws, seed, sampling, estimator.group),
+                weights,
                 estimator=estimator,
                 tiles=tiles,
                 device=self.device,
@@ -284,14 +293,9 @@ class Posterior:
                 frame,
                 num_samples=num_samples,
                 tolerance=tolerance,
-                seed=seed,
-                sampling=sampling,
-                tile=tile,
-                batch=batch,
                 device=self.device,
-                precision=precision,
-                draws=draws,
                 progress=progress,
+                **settings,
             ),
         )
 
@@ -351,51 +355,24 @@ class Posterior:
         )
 
     def kl_report(self, num_samples: int = 64, *, seed: int = 0) -> pd.DataFrame:
-        """KL from prior to guide by latent, in nats: see `bayescr.inference.kl_report`."""
-        from bayescr.inference.kl_report import kl_report
+        """KL from prior to guide by latent, in nats: see `bayescr.inference.kl_table`."""
+        from bayescr.inference.kl_table import kl_report
 
         return kl_report(self, num_samples=num_samples, seed=seed)
 
     @functools.cached_property
-    def _reach(self) -> tuple[int | None, int]:
-        """Halo and stride of the network; one that does not say its stride is left whole."""
-        net = self.model.net
-        stride = getattr(net, "stride", None)
-        if not isinstance(stride, int):  # where tiles may begin is unknown
-            return None, 1
-        return halo(net, in_channels=self.in_channels, stride=stride), stride
+    def _reach(self) -> Reach:
+        return reach(self.model, in_channels=self.in_channels)
 
-    def _network(self, precision: str) -> DrawnNetwork:
-        dtype = compute_dtype(precision, self.device)
-        return DrawnNetwork(self.model, dtype=dtype, in_channels=self.in_channels)
-
-    def _tiles(
-        self, shape: tuple[int, int], *, tile: int | str | None, batch: int
-    ) -> list[list[Window]]:
-        tile = tile_side(tile, self.device)
-        width, stride = self._reach if tile is not None else (None, 1)
-        return groups(shape, tile=tile, halo=width, stride=stride, batch=batch)
-
-    def _weights(
-        self,
-        network: DrawnNetwork,
-        draws: Mapping[str, Tensor] | None,
-        seed: int,
-        sampling: str,
-        group: int = GROUP,
-    ) -> Draws:
-        """The random weights by draw as the network wants them."""
-        names = list(self.model.random_weights)
-        if draws is not None:
-            return Draws(lambda index: network.prepare(pick(draws, index, names)))
-
-        settings = {"seed": seed, "sampling": sampling, "group": group, "noise": {}}
-
-        def make(index: int) -> dict[str, Tensor]:
-            latents = self._latents(index, **settings)
-            return network.prepare({name: latents[name] for name in names})
-
-        return Draws(make)
+    def _passes(self, shape: tuple[int, int], **settings: Any) -> Passes:
+        return prepare(
+            self.model,
+            self.guide,
+            shape,
+            in_channels=self.in_channels,
+            reach=lambda: self._reach,
+            **settings,
+        )
 
     def _shift(self, base_rate: BaseRate | None) -> tuple[tuple[float, ...] | None, Tensor | None]:
         """The base rates asked for, one a class, and what they add to the logits."""
@@ -409,18 +386,8 @@ class Posterior:
         )
         return rates, shift
 
-    def _latents(self, index: int, **settings: Any) -> dict[str, Tensor]:
-        return draw(self.guide, index, device=self.device, **settings)
-
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3 or shape[0] != self.in_channels:
             raise BayescrError(
                 f"image has shape {tuple(shape)}: expected ({self.in_channels}, H, W)"
             )
-
-
-def _of_points(asked: Fixed | ToTolerance, points: int | None) -> Fixed | ToTolerance:
-    """Of finitely many points each is drawn once at most: more would say the same again."""
-    if points is None:
-        return asked
-    return Fixed(min(asked.num_samples, points) if isinstance(asked, Fixed) else points)

@@ -45,6 +45,7 @@ __all__ = [
     "SAMPLINGS",
     "Draws",
     "draw",
+    "num_draws",
     "num_points",
     "number_of_draws",
     "pick",
@@ -109,6 +110,23 @@ def num_points(guide: Any, *, device: torch.device) -> int | None:
     parts = [guide] if members is None else members
     with seeded(0, device=device):
         return len(parts) if all(draw_latents(part)[1] for part in parts) else None
+
+
+def num_draws(guide: Any, num_samples: int, points: int | None) -> int:
+    """How many draws a mean takes when so many are asked for.
+
+    Of finitely many points each is drawn once at most: more would say the same again. The members
+    of an ensemble get as many draws as one another, one at least: else some would count for more.
+
+    Args:
+        guide: What is drawn from.
+        num_samples: How many are asked for.
+        points: Of `num_points`.
+    """
+    if points is not None:
+        return min(num_samples, points)
+    members = len(getattr(guide, "members", [guide]))
+    return members * math.ceil(num_samples / members)
 
 
 def _draw(

@@ -8,6 +8,7 @@ and lets Adam move the parameters of the guide and those of the network that are
 Nothing here knows which guide it trains. What a guide needs besides, it or its factory says:
 
 ``learning_rate_schedule``              of the factory: the one that suits it, if none is chosen
+``is_trainable``                        of the factory; False: there is nothing to train
 ``on_step(step, fraction)``             called after each step
 ``keeps_last``                          True: what it gathers on the way forbids going back to an
                                         earlier epoch
@@ -19,26 +20,34 @@ Nothing here knows which guide it trains. What a guide needs besides, it or its 
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
-import platform
 from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
-import pyro
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-import bayescr
+from bayescr._calls import check_call
+from bayescr._checks import check_count
 from bayescr._device import compute_dtype, find_device
-from bayescr._progress import track
+from bayescr._progress import Advance, track
 from bayescr._random import seeded
 from bayescr.data import PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference import annealing, gradients
 from bayescr.inference._descent import Descent
 from bayescr.inference._pyro import build_guide, guide_name, local_parameters
+from bayescr.inference._training import (
+    begin,
+    census,
+    check_can_stop,
+    check_channels,
+    check_data,
+    check_trainable,
+    describe,
+    versions,
+)
 from bayescr.inference._validation import EarlyStopping, validation_nll
 from bayescr.inference.gradients import GradientEstimator
 from bayescr.inference.guides import GuideFactory
@@ -79,7 +88,8 @@ def fit(
         train: Patches to learn from; its scaling goes with the posterior.
         validation: Patches of other exposures. With them, the weights kept are those with the
             lowest predictive NLL among the epochs at the schedule's final kl_weight: earlier
-            ones belong to another temperature.
+            ones belong to another temperature. A guide that needs its last steps (SWAG) keeps
+            the last weights instead.
         start: A fitted posterior whose centre is where the guide starts.
         epochs: Passes over ``train``.
         batch_size: Images a step.
@@ -91,7 +101,7 @@ def fit(
             `gradients.WeightDraws`.
         clip_norm: Largest norm of the gradient of the loss per pixel; None for no limit.
         patience: Epochs without a better validation NLL after which to stop, of those whose
-            weights could be kept; None: never.
+            weights could be kept; None: never. A guide that needs its last steps refuses it.
         validation_samples: Posterior draws behind the validation NLL.
         precision: ``"auto"``, ``"float32"`` or ``"bfloat16"`` for the convolutions.
         device: ``"cpu"``, ``"cuda"`` or ``"auto"``.
@@ -109,8 +119,10 @@ def fit(
         >>> from bayescr.inference import fit, guides
         >>> posterior = fit(model, guides.MeanField(), train, epochs=2)  # doctest: +SKIP
     """
-    _check(epochs=epochs, batch_size=batch_size, validation_samples=validation_samples)
-    _check_data(train, validation, patience)
+    check_count("", epochs=epochs, batch_size=batch_size, validation_samples=validation_samples)
+    check_data(train, validation)
+    _check_patience(patience, validation)
+    check_trainable(guide)
     for name, value in (("learning_rate", learning_rate), ("clip_norm", clip_norm)):
         if value is not None and not value > 0:
             raise BayescrError(f"{name} is {value}: expected a number above 0")
@@ -121,23 +133,26 @@ def fit(
         or annealing.warmup_cosine()
     )
     estimator = gradients.WeightDraws() if estimator is None else estimator
+    check_call(guide, "guide")
+    check_call(kl_schedule, "KL schedule")
+    check_call(rate_schedule, "learning-rate schedule")
+    check_call(estimator, "estimator")
     rates = _sampled(rate_schedule, "learning_rate_schedule")
     kl_weights = _sampled(kl_schedule, "kl_schedule")
     place = find_device(device)
     dtype = compute_dtype(precision, place)
 
     with seeded(seed, device=place), local_parameters():
-        base_rate, num_pixels = _census(train)
+        base_rate, num_pixels = census(train)
         model = copy.deepcopy(model).to(place)
-        if start is None:
-            model.set_base_rate(base_rate)
-        else:
-            _start_from(model, start)
+        begin(model, start, base_rate)
         in_channels = len(train[0]["image"])
-        _check_channels(model, in_channels)
+        check_channels(model, in_channels)
         built = build_guide(guide, model, in_channels=in_channels).to(place)
+        parts = getattr(built, "in_turn", None) or [built]
+        check_can_stop(patience, parts, guide_name(guide))
         history, kept = [], []
-        for number, part in enumerate(getattr(built, "in_turn", None) or [built]):
+        for number, part in enumerate(parts):
             descent = Descent(
                 modules=nn.ModuleDict({"model": model, "guide": part}),
                 train=train,
@@ -150,27 +165,18 @@ def fit(
                 clip_norm=clip_norm,
                 device=place,
             )
-            stopping = EarlyStopping(descent.modules, patience)
             with track(f"fit {guide_name(guide)}", descent.total, show=progress) as advance:
-                for epoch in range(1, epochs + 1):
-                    with model.computing_in(dtype):
-                        row = {"epoch": epoch, **descent.epoch(advance)}
-                    if part is not built:
-                        row = {"member": number, **row}
-                    history.append(row)
-                    if validation is None:
-                        stopping.keep(epoch)
-                        continue
-                    nll = validation_nll(model, part, validation, validation_samples, batch_size)
-                    row["validation_nll"] = nll
-                    if getattr(part, "keeps_last", False):
-                        stopping.keep(epoch)
-                    elif math.isclose(row["kl_weight"], kl_schedule(1.0), rel_tol=1e-6):
-                        stopping.offer(nll, epoch)
-                    if stopping.is_out_of_patience:
-                        break
-            stopping.restore()
-            kept.append(stopping.epoch)
+                rows, epoch = _train(
+                    descent,
+                    epochs=epochs,
+                    dtype=dtype,
+                    validation=validation,
+                    validation_samples=validation_samples,
+                    patience=patience,
+                    advance=advance,
+                )
+            history += rows if part is built else [{"member": number, **row} for row in rows]
+            kept.append(epoch)
         model.eval()
         built.eval()
         if hasattr(built, "finalize"):
@@ -202,56 +208,47 @@ def fit(
             "start": None if start is None else start.name,
             "kept_epoch": kept[0] if len(kept) == 1 else kept,
             "base_rate": base_rate.tolist(),
-            "train_data": _describe(train),
+            "train_data": describe(train),
             "train_exposures": sorted(set(train.exposures)),
             "validation_exposures": [] if validation is None else sorted(set(validation.exposures)),
-            "versions": _versions(),
+            "versions": versions(),
         },
     )
 
 
-def _start_from(model: BayesianSegmenter, start: Posterior) -> None:
-    """Copy the centre of a posterior, and its plain parameters, into a model."""
-    theirs = {**start.model.net.state_dict(), **start.median()}
-    ours = model.net.state_dict()
-    for name, value in ours.items():
-        if name not in theirs or theirs[name].shape != value.shape:
-            got = tuple(theirs[name].shape) if name in theirs else "nothing"
-            raise BayescrError(
-                f"start has {got} for weight '{name}', the model {tuple(value.shape)}: start from "
-                "a posterior of the same network"
-            )
-    model.net.load_state_dict({name: theirs[name] for name in ours})
-
-
-def _census(train: PatchDataset) -> tuple[Tensor, int]:
-    """Share of positive pixels by class, kept off 0 and 1, and number of valid labels."""
-    positive, count = torch.zeros(train.num_classes), 0
-    for index in range(len(train)):
-        item = train[index]
-        positive += (item["target"] * item["valid"]).sum((1, 2))
-        count += int(item["valid"].sum())
-    if not count:
-        raise BayescrError("the training set has no valid pixel: look at the frames' masks")
-    return (positive + 0.5) / (count + 1.0), count * train.num_classes
-
-
-def _describe(train: PatchDataset) -> dict[str, Any]:
-    """What was trained on, with the hash of its items before they are flipped and turned."""
-    plain = copy.copy(train)
-    plain.augment = False
-    digest = hashlib.sha256()
-    for index in range(len(plain)):
-        item = plain[index]
-        for part in (item["image"], item["target"], item["valid"]):
-            digest.update(f"{item['exposure']} {tuple(part.shape)} {part.dtype} ".encode())
-            digest.update(part.numpy().tobytes())
-    return {
-        "items": len(train),
-        "patch": train.patch,
-        "augment": train.augment,
-        "sha256": digest.hexdigest(),
-    }
+def _train(
+    descent: Descent,
+    *,
+    epochs: int,
+    dtype: torch.dtype,
+    validation: PatchDataset | None,
+    validation_samples: int,
+    patience: int | None,
+    advance: Advance,
+) -> tuple[list[dict[str, float]], int]:
+    """Train a guide and go to its best epoch; returns a row an epoch, and which one that is."""
+    model: Any = descent.modules["model"]
+    guide: Any = descent.modules["guide"]
+    final = descent.kl_schedule(1.0)
+    stopping = EarlyStopping(descent.modules, patience)
+    history = []
+    for epoch in range(1, epochs + 1):
+        with model.computing_in(dtype):
+            row = {"epoch": epoch, **descent.epoch(advance)}
+        history.append(row)
+        if validation is None:
+            stopping.keep(epoch)
+            continue
+        nll = validation_nll(model, guide, validation, validation_samples, descent.batch_size)
+        row["validation_nll"] = nll
+        if getattr(guide, "keeps_last", False):
+            stopping.keep(epoch)
+        elif math.isclose(row["kl_weight"], final, rel_tol=1e-6):
+            stopping.offer(nll, epoch)
+        if stopping.is_out_of_patience:
+            break
+    stopping.restore()
+    return history, stopping.epoch
 
 
 def _sampled(schedule: Callable[[float], float], name: str) -> list[float]:
@@ -265,52 +262,8 @@ def _sampled(schedule: Callable[[float], float], name: str) -> list[float]:
     return values
 
 
-def _versions() -> dict[str, str]:
-    return {
-        "bayescr": bayescr.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "pyro": pyro.__version__,
-    }
-
-
-def _check(**counts: int) -> None:
-    for name, count in counts.items():
-        if count < 1:
-            raise BayescrError(f"{name} is {count}: expected a whole number from 1 up")
-
-
-def _check_channels(model: BayesianSegmenter, in_channels: int) -> None:
-    declared = getattr(model.net, "in_channels", in_channels)
-    if declared != in_channels:
-        raise BayescrError(
-            f"the images have {in_channels} channel(s) but the network in_channels={declared}: "
-            f"make it with in_channels={in_channels}"
-        )
-
-
-def _check_data(train: PatchDataset, validation: PatchDataset | None, patience: int | None) -> None:
-    if not len(train):
-        raise BayescrError("the training set is empty: it needs at least one patch")
+def _check_patience(patience: int | None, validation: PatchDataset | None) -> None:
     if patience is not None and patience < 1:
         raise BayescrError(f"patience is {patience}: expected a whole number of epochs from 1 up")
-    if validation is None:
-        if patience is not None:
-            raise BayescrError(f"patience={patience} needs validation data to watch: give some")
-        return
-    if validation.num_classes != train.num_classes:
-        raise BayescrError(
-            f"validation has {validation.num_classes} classes, train {train.num_classes}: expected "
-            "the same"
-        )
-    if validation.scaling != train.scaling:
-        raise BayescrError(
-            f"validation is scaled by {validation.scaling}, train by {train.scaling}: use one "
-            "Scaling for both"
-        )
-    shared = sorted(set(train.exposures) & set(validation.exposures))
-    if shared:
-        raise BayescrError(
-            f"exposure '{shared[0]}' is in both train and validation: split by exposure, "
-            "`dataset.split(0.8, 0.2)`"
-        )
+    if patience is not None and validation is None:
+        raise BayescrError(f"patience={patience} needs validation data to watch: give some")

@@ -2,7 +2,7 @@
 
 from bayescr.models import likelihoods, priors
 from bayescr.models.fan_in import fan_in
-from bayescr.models.prior_predictive import PriorPredictive, prior_predictive
+from bayescr.models.prior_draws import PriorPredictive, prior_predictive
 from bayescr.models.receptive import halo
 from bayescr.models.segmenter import BayesianSegmenter
 from bayescr.models.unet import UNet

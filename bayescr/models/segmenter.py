@@ -18,10 +18,13 @@ from jaxtyping import Bool, Float
 from pyro import poutine
 from pyro.distributions import Distribution
 from pyro.nn import PyroModule
+from pyro.poutine.util import site_is_subsample
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from bayescr._calls import check_call
 from bayescr._random import seeded
+from bayescr._tracing import traced
 from bayescr.errors import BayescrError
 from bayescr.models._layout import channels_last
 from bayescr.models.fan_in import fan_in, input_axis, output_axis
@@ -52,8 +55,13 @@ class BayesianSegmenter(PyroModule):
             transposed ones included, and linear layers. Those to which `priors.Select` gives no
             prior are not.
 
+    Attributes:
+        is_started: Whether the weights are those of another fit, `fit(..., start=)`, and so mean
+            something where they are.
+
     Raises:
-        BayescrError: If no weight is random, or a prior does not fit its weight.
+        BayescrError: If no weight is random, a prior does not fit its weight, or prior or
+            likelihood cannot be called as they will be.
 
     Example:
         >>> from bayescr.models import UNet
@@ -61,6 +69,8 @@ class BayesianSegmenter(PyroModule):
         >>> list(model.random_weights)
         ['head.weight', 'head.bias']
     """
+
+    is_started = False
 
     def __init__(
         self,
@@ -76,6 +86,8 @@ class BayesianSegmenter(PyroModule):
         self.net = copy.deepcopy(net)
         self.prior = FanInNormal() if prior is None else prior
         self.likelihood = Bernoulli() if likelihood is None else likelihood
+        check_call(self.prior, "prior")
+        check_call(self.likelihood, "likelihood")
         self._compute_dtype = torch.float32
         self._fan_in = _fans_in(self.net)
         self._feature_axis = _feature_axes(self.net)
@@ -101,6 +113,15 @@ class BayesianSegmenter(PyroModule):
         buffers = dict(self.net.named_buffers())
         return {name: buffers[name] for name in self._random}
 
+    @property
+    def plain_parameters(self) -> list[str]:
+        """Names of what is trained but not random, of the network as its weights are named."""
+        return [
+            name.removeprefix("net.")
+            for name, parameter in self.named_parameters()
+            if parameter.requires_grad
+        ]
+
     def prior_of(self, name: str) -> Prior | None:
         """The prior of one weight: the model's, or the one that `priors.Select` chooses for it."""
         chosen = getattr(self.prior, "of", None)
@@ -113,9 +134,12 @@ class BayesianSegmenter(PyroModule):
         """
         weight = self.random_weights[name]
         with seeded(0, device=weight.device), torch.no_grad(), poutine.block():
-            trace = poutine.trace(self._sample).get_trace(name, weight)
-        sites = {site: trace.nodes[site]["fn"] for site in trace.stochastic_nodes}
-        return {site: prior for site, prior in sites.items() if site != name}
+            trace = traced(self._sample, name, weight)
+        return {
+            site: node["fn"]
+            for site, node in trace.nodes.items()
+            if node["type"] == "sample" and site != name and not site_is_subsample(node)
+        }
 
     def feature_axis(self, name: str) -> int | None:
         """Axis of a weight along which the feature maps that feed its layer are counted.

@@ -32,7 +32,7 @@ from bayescr._random import seeded
 from bayescr.errors import BayescrError
 from bayescr.inference import AnnealedELBO, Posterior, guides
 from bayescr.inference._pyro import build_guide, draw_latents, local_parameters
-from bayescr.inference.guides.mc_dropout import ChannelDropout
+from bayescr.inference.guides._dropout import ChannelDropout
 from bayescr.inference.kl import moments
 from bayescr.models import BayesianSegmenter, UNet
 

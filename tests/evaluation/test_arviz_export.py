@@ -49,6 +49,16 @@ def test_attributes_say_that_r_hat_has_no_meaning(report):
         assert "created_at" not in attributes
 
 
+@pytest.mark.parametrize(
+    ("is_sampled", "says"), [(True, "draws of a Markov chain"), (False, "no Markov chain")]
+)
+def test_draws_of_a_chain_are_told_from_those_of_a_guide(report, monkeypatch, is_sampled, says):
+    """By what the posterior holds, not by what it is called."""
+    (scored,) = report.rows["mean-field"]
+    monkeypatch.setattr(type(scored.row.base), "is_sampled", is_sampled, raising=False)
+    assert says in to_arviz("x", scored).attrs["sampling"]
+
+
 def test_loo_and_compare_run_on_it(az, report):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # five draws and three exposures: Pareto k is large

@@ -141,6 +141,12 @@ NOT_THERE = {
     "field": (('["ex"]', '["xe"]'), "[data.simulate]: unknown field 'xe'"),
     "patience": (("validation = 1", "validation = 0", "epochs = 1", "patience = 1"),
                  "patience needs validation exposures"),
+    "patience with what needs its last steps": (
+        ("epochs = 1", "epochs = 1\npatience = 1", 'guide = "map"', 'guide = "swag"'),
+        "[arms.MAP]: patience=1 would stop SWAG early, which needs its last steps"),
+    "draws to train": (
+        ('guide = "map"', 'guide = "bayescr.inference.guides:StoredDraws"'),
+        "[arms.MAP]: StoredDraws is not trained"),
     "metric": (("num_samples = 2", 'metrics = ["math:tau"]'),
                "[evaluation]: metric 'math:tau' is of type float: expected a"),
     "calibrator": (("num_samples = 2", 'recalibrate = {MAP = ["plat"]}'),

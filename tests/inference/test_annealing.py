@@ -95,6 +95,10 @@ def test_swa_that_never_holds_is_the_cosine():
         lambda: annealing.warmup_cosine(final=-1.0), lambda: annealing.linear(final=math.nan),
         lambda: annealing.swa(start=0.0), lambda: annealing.swa(start=1.1),
         lambda: annealing.swa(start=0.2, warmup=0.3), lambda: annealing.swa(final=-0.1),
+        lambda: annealing.linear(warmup="0.3"), lambda: annealing.constant("1"),
+        lambda: annealing.constant(math.inf), lambda: annealing.cyclical(cycles=2.5),
+        lambda: annealing.sigmoid(steepness="10"), lambda: annealing.swa(start="0.6"),
+        lambda: annealing.warmup_cosine(final=None), lambda: annealing.cosine(warmup=True),
     ],
 )  # fmt: skip
 def test_bad_settings_are_refused(make):

@@ -225,12 +225,60 @@ def test_parameters_of_a_prior_are_kept(datasets, tmp_path):
     _equal(posterior, Posterior.load(posterior.save(tmp_path), model=again))
 
 
-def test_another_model_than_was_trained_is_refused(fitted, tmp_path):
-    file = fitted("map").save(tmp_path)
+def test_another_model_than_was_trained_is_refused(datasets, tmp_path):
+    file = quick(BayesianSegmenter(_Net(), _laplace), _own_guide, datasets[0]).save(tmp_path)
     with pytest.raises(BayescrError, match="does not fit the model it describes"):
-        Posterior.load(file, model=BayesianSegmenter(UNet(width=5)))
+        Posterior.load(file, model=BayesianSegmenter(UNet(width=5)), guide=_own_guide)
     with pytest.raises(BayescrError, match="does not fit"):
-        Posterior.load(file, guide=guides.MeanField())
+        Posterior.load(file, model=BayesianSegmenter(_Net(), _laplace), guide=guides.MAP())
+
+
+@pytest.mark.parametrize(
+    ("part", "thing"),
+    [
+        ("guide", guides.MCDropout(p=0.5)),
+        ("guide", guides.MAP()),  # not even the same: two would say what it is
+        ("prior", priors.Normal(scale=99.0)),
+        ("likelihood", _flipped),
+        ("model", BayesianSegmenter(UNet(width=2, depth=2))),
+    ],
+)
+def test_what_the_file_knows_cannot_be_replaced(fitted, tmp_path, part, thing):
+    """A saved point with masks for a guide would have the same tensors, and be stochastic."""
+    file = fitted("map").save(tmp_path)
+    with pytest.raises(BayescrError, match=f"knows its {part}: one is given only where .* leave"):
+        Posterior.load(file, **{part: thing})
+
+
+def _wide_laplace(name, weight):
+    return dist.Laplace(0.0, 9.0).expand(weight.shape).to_event(weight.dim())
+
+
+def test_ones_own_part_of_another_name_is_told(datasets, tmp_path):
+    declared = BayesianSegmenter(UNet(width=1), _laplace)
+    file = quick(declared, _own_guide, datasets[0]).save(tmp_path)
+    says = "by its name the prior given for .* not .*_laplace$"
+    with pytest.warns(UserWarning, match=says) as told:
+        Posterior.load(file, prior=_wide_laplace, guide=_own_guide)
+    assert [warning.filename for warning in told] == [__file__]  # once, and of the caller's line
+    with pytest.warns(UserWarning, match="by its name the guide given .*_own_guide"):
+        Posterior.load(file, model=declared, guide=guides.MeanField())
+
+
+@pytest.mark.parametrize(
+    ("part", "model"),
+    [
+        ("likelihood", BayesianSegmenter(UNet(width=1, norm="layer"), _laplace, _flipped)),
+        ("net", BayesianSegmenter(UNet(width=1, norm="group"), _laplace)),
+    ],
+)
+def test_a_model_brings_what_the_file_knows_as_it_was(datasets, tmp_path, part, model):
+    """Where another would fit, since its tensors have the same names and shapes."""
+    declared = BayesianSegmenter(UNet(width=1, norm="layer"), _laplace)
+    file = quick(declared, guides.MAP(), datasets[0]).save(tmp_path)
+    Posterior.load(file, model=declared)
+    with pytest.raises(BayescrError, match=f"the {part} in the model given .* declare that one"):
+        Posterior.load(file, model=model)
 
 
 # Members inside members.

@@ -25,8 +25,8 @@ from torch.distributions import kl_divergence
 from bayescr.errors import BayescrError
 from bayescr.inference import AnnealedELBO, guides
 from bayescr.inference._pyro import build_guide, local_parameters
+from bayescr.inference.guides._dropout import ChannelDropout
 from bayescr.inference.guides.low_rank import LowRankNormal
-from bayescr.inference.guides.mc_dropout import ChannelDropout
 from bayescr.inference.kl import closed_form_kl
 from bayescr.models import BayesianSegmenter, priors
 

@@ -96,6 +96,30 @@ def test_a_class_where_an_instance_belongs_is_named(small_model):
 
 
 @pytest.mark.parametrize(
+    ("make", "settings"),
+    [
+        (guides.MeanField, {"init_scale": True}), (guides.MeanField, {"init_scale": math.inf}),
+        (guides.LowRank, {"rank": "8"}), (guides.LowRank, {"rank": 2.5}),
+        (guides.LowRank, {"rank": True}), (guides.LowRank, {"init_scale": "0.1"}),
+        (guides.FullRank, {"init_scale": None}), (guides.Radial, {"init_scale": math.inf}),
+        (guides.Flow, {"transforms": 3.0}), (guides.Flow, {"hidden": "32"}),
+        (guides.Rank1, {"init_scale": "0.1"}), (guides.Rank1, {"prior_scale": math.inf}),
+        (guides.MCDropout, {"p": "0.1"}), (guides.MCDropout, {"p": 1.0}),
+        (guides.ConcreteDropout, {"init_p": None}), (guides.ConcreteDropout, {"temperature": "1"}),
+        (guides.SWAG, {"rank": 2.5}), (guides.SWAG, {"iterates": "40"}),
+        (guides.SWAG, {"collect_from": "0.5"}), (guides.SWAG, {"scale": math.inf}),
+        (guides.Laplace, {"probes": 8.0}), (guides.Ensemble, {"members": 2.5}),
+        (guides.Ensemble, {"members": "5"}), (guides.StoredDraws, {"num_samples": 4.0}),
+    ],
+)  # fmt: skip
+def test_settings_that_are_not_of_their_type_are_named(make, settings):
+    (name, value), *_ = settings.items()
+    with pytest.raises(BayescrError) as caught:
+        make(**settings)
+    assert str(caught.value).startswith(f"{make.__name__} {name} is {value!r}: expected a")
+
+
+@pytest.mark.parametrize(
     "factory",
     [
         autoguide.AutoLaplaceApproximation,

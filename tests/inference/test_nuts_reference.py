@@ -87,7 +87,7 @@ def train():
 
 @pytest.fixture(scope="module")
 def reference(train):
-    posterior = nuts(_model(), train, num_samples=400, warmup=200)
+    posterior = nuts(_model(), train, num_samples=400, num_warmup=200)
     assert posterior.history.divergences.sum() == 0
     worst = posterior.provenance["convergence"].values()
     assert max(one["r_hat"] for one in worst) < 1.05

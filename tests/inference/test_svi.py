@@ -18,7 +18,7 @@ from torch import nn
 from bayescr._random import seeded
 from bayescr.data import PatchDataset, Scaling
 from bayescr.errors import BayescrError
-from bayescr.inference import Posterior, annealing, fit, guides, svi
+from bayescr.inference import Posterior, annealing, fit, gradients, guides, svi
 from bayescr.inference._pyro import draw_latents, local_parameters
 from bayescr.inference._validation import validation_nll
 from bayescr.models import BayesianSegmenter, UNet, priors
@@ -303,6 +303,35 @@ def test_start_begins_at_the_centre_of_another_fit(small_model, datasets, any_gu
     assert second.provenance["start"] == "map"
 
 
+def test_a_fit_tells_the_factory_whether_it_was_given_a_start(small_model, datasets, fitted):
+    told = []
+
+    def factory(model):
+        told.append(model.is_started)
+        return guides.MAP()(model)
+
+    model = small_model()
+    names = list(model.state_dict())
+    once = quick(model, factory, datasets[0], epochs=1, start=fitted("map"))
+    quick(once.model, factory, datasets[0], epochs=1)  # its model was started, this fit is not
+    assert told == [True, False]
+    assert not model.is_started
+    assert list(once.model.state_dict()) == names
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        guides.SWAG(),
+        guides.Ensemble(guide=guides.SWAG(), members=2),
+        guides.Ensemble(guide=guides.SWAG(), members=2, together=True),
+    ],
+)
+def test_patience_is_refused_where_the_last_steps_are_needed(small_model, datasets, factory):
+    with pytest.raises(BayescrError, match=r"patience=2 would stop (SWAG|Ensemble) early, which"):
+        quick(small_model(), factory, datasets[0], validation=datasets[1], patience=2)
+
+
 def test_start_from_another_network_is_refused(small_model, datasets, fitted):
     other = BayesianSegmenter(UNet(width=3, depth=2))
     with pytest.raises(BayescrError, match=r"start has \(2, 1, 3, 3\) for weight 'down1.conv1"):
@@ -487,6 +516,33 @@ def test_a_network_of_other_channels_is_refused(datasets, net):
         quick(BayesianSegmenter(net), guides.MAP(), datasets[0])
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"guide": guides.MeanField}, "guide is the class MeanField: give its settings, MeanFie"),
+        ({"guide": guides.SWAG}, "guide is the class SWAG: give its settings, SWAG()"),
+        ({"guide": "mean-field"}, "guide is the text 'mean-field': look it up, guides.MeanField()"),
+        ({"estimator": gradients.Flipout}, "estimator is the class Flipout: give its settings, Fl"),
+        ({"kl_schedule": annealing.linear}, "if it makes one, call it, linear()"),
+        ({"kl_schedule": annealing.constant}, "KL schedule makes a schedule and is none: call it"),
+        ({"kl_schedule": 1.0}, "KL schedule is 1.0: expected something to call with (fraction)"),
+        ({"learning_rate_schedule": annealing.swa}, "learning-rate schedule takes (start, final,"),
+        ({"epochs": 2.5}, "epochs is 2.5: expected a whole number from 1 up"),
+        ({"batch_size": "2"}, "batch_size is '2': expected a whole number from 1 up"),
+    ],
+)
+def test_a_thing_in_the_wrong_place_is_named_at_once(small_model, datasets, settings, says):
+    with pytest.raises(BayescrError) as caught:
+        fit(small_model(), train=datasets[0], **{"guide": guides.MAP(), **settings})
+    assert says in str(caught.value)
+
+
+def test_a_guide_that_is_made_already_is_refused(small_model, datasets):
+    model = small_model()
+    with pytest.raises(BayescrError, match="a guide that is made for one model already: give what"):
+        fit(model, guides.MeanField()(model), datasets[0])
+
+
 def test_fit_names_no_guide():
     """What a guide needs it says itself."""
     source = inspect.getsource(svi)
@@ -511,3 +567,15 @@ def test_a_prior_with_latents_of_its_own_goes_all_the_way(small_model, datasets,
     torch.testing.assert_close(ours, stock[:, 0], rtol=1e-5, atol=1e-5)
     loaded = Posterior.load(posterior.save(tmp_path), model=model)
     assert _same(posterior, loaded)
+
+
+def test_validation_judges_what_prediction_draws(small_model, datasets):
+    """Not relaxed masks, which only training sees: the last epoch's value comes out again."""
+    from bayescr.inference._validation import validation_nll
+
+    posterior = quick(
+        small_model(), guides.ConcreteDropout(init_p=0.4), datasets[0], validation=datasets[1],
+        kl_schedule=annealing.constant(), epochs=1, validation_samples=8,
+    )  # fmt: skip
+    again = validation_nll(posterior.model, posterior.guide, datasets[1], 8, 16)
+    assert posterior.history.validation_nll.iloc[-1] == pytest.approx(again, rel=1e-6)

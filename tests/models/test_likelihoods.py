@@ -278,11 +278,11 @@ def test_learnt_rates_start_where_they_are_told_and_stay_below_a_half():
     fixed = NoisyLabelBernoulli(**NOISY)
     torch.testing.assert_close(_log_prob(likelihood, logits, target),
                                _log_prob(fixed, logits, target))  # fmt: skip
-    (gradient,) = torch.autograd.grad(_log_prob(likelihood, logits, target), likelihood.moved)
+    (gradient,) = torch.autograd.grad(_log_prob(likelihood, logits, target), likelihood.logit_rates)
     assert (gradient != 0.0).all()
     for far in (-50.0, 50.0):
         with torch.no_grad():
-            likelihood.moved.fill_(far)
+            likelihood.logit_rates.fill_(far)
         assert all(0.0 <= rate <= 0.5 for rate in likelihood.rates)
     assert not list(fixed.parameters())
 
@@ -389,8 +389,11 @@ def test_implied_rates():
         (lambda: NoisyLabelBernoulli(false_alarm=-0.1), "false_alarm is -0.1.*from 0 up"),
         (lambda: NoisyLabelBernoulli(missed=math.nan), "missed is nan"),
         (lambda: NoisyLabelBernoulli(missed=0.0, learn=True), "above 0 where it is learnt"),
-        (lambda: WeightedBernoulli(positive=0.0), "positive is 0.0: expected a finite number"),
+        (lambda: WeightedBernoulli(positive=0.0), "positive is 0.0: expected a number above 0"),
         (lambda: WeightedBernoulli(negative=math.inf), "negative is inf"),
+        (lambda: WeightedBernoulli(positive="8"), "positive is '8': expected a number"),
+        (lambda: NoisyLabelBernoulli(missed="0.1"), "missed is '0.1': expected a share"),
+        (lambda: NoisyLabelBernoulli(missed=False), "missed is False: expected a share"),
     ],
 )
 def test_settings_out_of_range(make, message):

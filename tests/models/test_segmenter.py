@@ -162,6 +162,8 @@ def test_a_selector_says_which_weights_are_random(random, expected):
 
 def test_plain_parameters_get_gradients():
     model = BayesianSegmenter(UNet(width=4, depth=2), random="head.*")
+    names = {name for name, _ in UNet(width=4, depth=2).named_parameters()}
+    assert set(model.plain_parameters) == names - {"head.weight", "head.bias"}
     poutine.trace(model).get_trace(*_batch()).log_prob_sum().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
@@ -350,3 +352,18 @@ def test_likelihood_family_takes_logits_target_and_valid():
     for factory in likelihoods.FAMILY.values():
         trace = poutine.trace(factory()).get_trace(torch.zeros(2, 1, 4, 4), None, None)
         assert "obs" in trace.nodes
+
+
+def test_a_prior_may_draw_its_scales_in_a_plate():
+    def by_channel(name, parameter):
+        if parameter.dim() == 1:
+            return dist.Normal(0.0, 1.0).expand(parameter.shape).to_event(1)
+        with pyro.plate(f"{name}_channels", len(parameter)):
+            scale = pyro.sample(f"{name}_scale", dist.HalfCauchy(1.0))
+        return dist.Normal(0.0, scale.reshape(-1, 1, 1, 1)).expand(parameter.shape).to_event(4)
+
+    model = BayesianSegmenter(UNet(width=2, upsampling="bilinear"), by_channel)
+    latents = model.hyper_latents("down1.conv1.weight")
+    assert {name: tuple(prior.shape()) for name, prior in latents.items()} == {
+        "down1.conv1.weight_scale": (2,)
+    }

@@ -20,12 +20,13 @@ import torch
 from pyro.nn import PyroModule
 from torch import Tensor, nn
 
+from bayescr._checks import check_count
 from bayescr._random import seeded
 from bayescr.errors import BayescrError
-from bayescr.inference.guides._weights import _attach
+from bayescr.inference.guides._weights import attach
 from bayescr.models import BayesianSegmenter
 
-__all__ = ["Mixture", "StoredDraws", "StoredGuide", "plain_parameters"]
+__all__ = ["Mixture", "StoredDraws", "StoredGuide", "centred_on_start", "way_to_random"]
 
 
 class Mixture(PyroModule):
@@ -45,8 +46,15 @@ class Mixture(PyroModule):
         return self.members[int(member)](*args, **kwargs)
 
     def median(self, *args: object, **kwargs: object) -> NoReturn:
-        """There is none: between the members there may be no good weights at all."""
-        raise NotImplementedError("an equal mixture has no single centre")
+        """There is none: between the members there may be no good weights at all.
+
+        Raises:
+            BayescrError: Always.
+        """
+        raise BayescrError(
+            "an equal mixture has no median(), between its members there may be no good weights: "
+            "start from the fit of one, start=fit(model, guides.MAP(), train)"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,14 +67,12 @@ class StoredDraws:
         num_samples: How many.
     """
 
+    is_trainable = False
+
     num_samples: int = 200
 
     def __post_init__(self) -> None:
-        if self.num_samples < 1:
-            number = self.num_samples
-            raise BayescrError(
-                f"StoredDraws num_samples is {number}: expected a whole number from 1 up"
-            )
+        check_count(self, "num_samples")
 
     def __call__(self, model: BayesianSegmenter) -> StoredGuide:
         """The guide of a model, to be filled by `StoredGuide.store` or from a saved file."""
@@ -94,24 +100,12 @@ class StoredGuide(Mixture):
                 self.names.append(latent)
                 stored = nn.Module()
                 stored.register_buffer("values", torch.stack([value.detach()] * num_samples))
-                _attach(self.draws, latent, stored)
+                attach(self.draws, latent, stored)
 
     @property
     def members(self) -> _Points:
         """The draws, each a guide."""
         return _Points(self)
-
-    @property
-    def in_turn(self) -> NoReturn:
-        """What `fit` would train.
-
-        Raises:
-            BayescrError: Always.
-        """
-        raise BayescrError(
-            "StoredDraws are not trained: `nuts(model, train)` draws them; to fit, take a guide "
-            "such as MeanField()"
-        )
 
     def at(self, index: int, *args: object, **kwargs: object) -> dict[str, Tensor]:
         """Every latent at one of the draws."""
@@ -159,10 +153,21 @@ class _Points:
         return functools.partial(self.guide.at, index)
 
 
-def plain_parameters(model: BayesianSegmenter) -> list[str]:
-    """Names of what is trained but not random, of the network as its weights are named."""
+def centred_on_start(model: BayesianSegmenter) -> list[str]:
+    """Names of the random weights whose prior is centred on their start values."""
     return [
-        name.removeprefix("net.")
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
+        name
+        for name in model.random_weights
+        if getattr(model.prior_of(name), "is_centred_on_start", False)
     ]
+
+
+def way_to_random(model: BayesianSegmenter, name: str) -> str:
+    """What makes a plain parameter of the network random, for who needs all of them to be so."""
+    try:
+        prior = model.prior_of(name)
+    except BayescrError:  # no pattern of a Select fits it
+        prior = None
+    if prior is None:
+        return "give it a prior in Select"
+    return "make all weights random, BayesianSegmenter(..., random='*')"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
+from typing import Any
 
 import pyro
 import pyro.distributions as dist
@@ -18,12 +19,16 @@ from pyro.distributions import Distribution
 from torch import Tensor, nn
 
 from bayescr.errors import BayescrError
-from bayescr.inference.guides._weights import Point, WeightGuide, WeightSite
-from bayescr.inference.guides.mean_field import log_scale_parameter
+from bayescr.inference.guides._weights import (
+    Point,
+    WeightGuide,
+    WeightSite,
+    log_scale_parameter,
+)
 from bayescr.inference.kl import Moments, cross_entropy, moments
 from bayescr.models import BayesianSegmenter
 
-__all__ = ["JointGuide", "Patterns", "Piece", "chosen_weights", "flat_log_scale"]
+__all__ = ["JointGuide", "Patterns", "Piece", "check_patterns", "chosen_weights", "flat_log_scale"]
 
 Patterns = str | tuple[str, ...]
 
@@ -126,6 +131,24 @@ class Piece(dist.Delta):
         return None if self._moments is None else cross_entropy(self._moments, prior)
 
 
+def check_patterns(guide: Any) -> None:
+    """Refuse a guide's ``on`` that is no pattern, nor a tuple of them.
+
+    Raises:
+        BayescrError: If it is none.
+    """
+    on, name = guide.on, type(guide).__name__
+    if isinstance(on, list):
+        raise BayescrError(f"{name} on is the list {on}: give a tuple, on={tuple(on)!r}")
+    if isinstance(on, tuple) and on and all(isinstance(pattern, str) for pattern in on):
+        return
+    if not isinstance(on, str):
+        raise BayescrError(
+            f"{name} on is {on!r}: expected a pattern of names of weights, such as 'head.*', or a "
+            "tuple of some"
+        )
+
+
 def chosen_weights(model: BayesianSegmenter, on: Patterns | Iterable[str]) -> dict[str, Tensor]:
     """The random weights whose names fit a pattern.
 
@@ -136,8 +159,10 @@ def chosen_weights(model: BayesianSegmenter, on: Patterns | Iterable[str]) -> di
     patterns = [on] if isinstance(on, str) else list(on)
     for pattern in patterns:
         if not any(fnmatchcase(name, pattern) for name in weights):
+            is_layer = any(name.startswith(f"{pattern}.") for name in weights)
+            hint = f"did you mean '{pattern}.*'? " if is_layer else ""
             raise BayescrError(
-                f"no random weight is named like '{pattern}': there are {', '.join(weights)}"
+                f"no random weight is named like '{pattern}': {hint}there are {', '.join(weights)}"
             )
     return {
         name: weight
@@ -149,6 +174,4 @@ def chosen_weights(model: BayesianSegmenter, on: Patterns | Iterable[str]) -> di
 def flat_log_scale(starts: dict[str, Tensor], relative: float) -> nn.Parameter:
     """`log_scale_parameter` of each weight by itself, as one vector."""
     scales = [log_scale_parameter(start, relative) for start in starts.values()]
-    log_scale = nn.Parameter(torch.cat([scale.detach().flatten() for scale in scales]))
-    log_scale.learning_rate_factor = scales[0].learning_rate_factor  # type: ignore[attr-defined]
-    return log_scale
+    return nn.Parameter(torch.cat([scale.detach().flatten() for scale in scales]))

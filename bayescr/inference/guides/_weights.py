@@ -10,7 +10,7 @@ KL of a weight may be taken in closed form given the draw of h_k.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pyro
 import pyro.distributions as dist
@@ -24,9 +24,21 @@ from bayescr._random import seeded
 from bayescr.errors import BayescrError
 from bayescr.models import BayesianSegmenter
 
-__all__ = ["Point", "SiteFactory", "WeightGuide", "WeightSite", "check_prior"]
+__all__ = [
+    "FASTER",
+    "Point",
+    "SiteFactory",
+    "WeightGuide",
+    "WeightSite",
+    "attach",
+    "check_prior",
+    "log_scale_parameter",
+]
 
 SiteFactory = Callable[[str, Tensor], "WeightSite | None"]
+
+# Adam moves a number by at most its learning rate a step, and a scale has decades to cross.
+FASTER = 5.0
 
 
 class WeightSite(nn.Module):
@@ -38,9 +50,12 @@ class WeightSite(nn.Module):
     Attributes:
         has_density: Whether q(w) has a density over the weight. That of a point mass or of masks
             has none: with a prior whose density has no maximum, the bound would have none either.
+        learning_rate_factors: By how much Adam moves some of the parameters faster, by their names
+            in the class: the log of a scale has decades to cross. `fit` reads it of any module.
     """
 
     has_density: bool = True
+    learning_rate_factors: Mapping[str, float] = {}
 
     def forward(self) -> Distribution:
         """q(w) for this weight."""
@@ -99,10 +114,10 @@ class WeightGuide(PyroModule):
                 check_prior(model, name)
             for latent, prior in model.hyper_latents(name).items():
                 self.names.append(latent)
-                _attach(self.weights, latent, _Latent(prior, is_point=isinstance(factor, Point)))
+                attach(self.weights, latent, _Latent(prior, is_point=isinstance(factor, Point)))
             self.names.append(name)
             if factor is not None:
-                _attach(self.weights, name, factor)
+                attach(self.weights, name, factor)
 
     def forward(self, *args: object, **kwargs: object) -> dict[str, Tensor]:
         """Draw every latent; the arguments are the model's and do not matter."""
@@ -126,6 +141,8 @@ class WeightGuide(PyroModule):
 class _Latent(WeightSite):
     """A latent of the prior's own: normal where it is unconstrained, starting at its median."""
 
+    learning_rate_factors = {"log_scale": FASTER}
+
     def __init__(self, prior: Distribution, *, is_point: bool) -> None:
         super().__init__()
         self.transform = biject_to(prior.support)
@@ -139,7 +156,6 @@ class _Latent(WeightSite):
         self.log_scale: nn.Parameter | None = None
         if not is_point:
             self.log_scale = nn.Parameter(torch.full_like(start, math.log(0.1)))
-            self.log_scale.learning_rate_factor = 5.0  # type: ignore[attr-defined]
 
     def forward(self) -> Distribution:
         if self.log_scale is None:
@@ -181,7 +197,13 @@ def check_prior(model: BayesianSegmenter, name: str) -> None:
         )
 
 
-def _attach(tree: nn.Module, path: str, leaf: nn.Module) -> None:
+def log_scale_parameter(start: Tensor, relative: float) -> nn.Parameter:
+    """Log of ``relative`` times the root mean square of ``start``, 1e-2 for all zeros."""
+    rms = start.square().mean().sqrt().item()
+    return nn.Parameter(torch.full_like(start, math.log(relative * (rms or 1e-2))))
+
+
+def attach(tree: nn.Module, path: str, leaf: nn.Module) -> None:
     """Hang a module at a dotted path, so that state-dict keys read like the network's."""
     *folders, name = path.split(".")
     for folder in folders:

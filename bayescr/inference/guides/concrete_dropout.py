@@ -9,9 +9,9 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
-from bayescr.errors import BayescrError
+from bayescr._checks import check_positive, check_share
 from bayescr.inference.guides._dropout import Dropped, RelaxedChannelDropout, dropped_sites
-from bayescr.inference.guides._weights import SiteFactory, WeightGuide
+from bayescr.inference.guides._weights import FASTER, SiteFactory, WeightGuide
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["ConcreteDropout"]
@@ -43,13 +43,8 @@ class ConcreteDropout:
     temperature: float = 0.1
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.init_p < 1.0:
-            raise BayescrError(
-                f"ConcreteDropout init_p is {self.init_p}: expected a probability between 0 and 1"
-            )
-        if not 0.0 < self.temperature < math.inf:
-            value = self.temperature
-            raise BayescrError(f"ConcreteDropout temperature is {value}: expected a number above 0")
+        check_share(self, "init_p")
+        check_positive(self, "temperature")
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""
@@ -63,12 +58,12 @@ class ConcreteDropout:
 
 
 class _Learnt(Dropped):
+    learning_rate_factors = {"logit_p": FASTER}  # it has decades to cross, as the log of a scale
+
     def __init__(self, start: Tensor, p: float, axis: int, temperature: float) -> None:
         super().__init__(start, 1.0 - p, axis)
         self.temperature = temperature
         self.logit_p = nn.Parameter(start.new_tensor(math.log(p / (1.0 - p))))
-        # As the log of a scale: it has decades to cross, and Adam's steps are of one size.
-        self.logit_p.learning_rate_factor = 5.0  # type: ignore[attr-defined]
 
     def keep(self) -> Tensor:
         return torch.sigmoid(-self.logit_p)

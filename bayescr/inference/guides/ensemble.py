@@ -12,9 +12,11 @@ from pyro import poutine
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
+from bayescr._calls import check_call
+from bayescr._checks import check_count
 from bayescr.errors import BayescrError
 from bayescr.inference._pyro import make_guide
-from bayescr.inference.guides._finite import Mixture, plain_parameters
+from bayescr.inference.guides._finite import Mixture, centred_on_start, way_to_random
 from bayescr.inference.guides.map_estimate import MAP
 from bayescr.models import BayesianSegmenter
 
@@ -39,9 +41,10 @@ class Ensemble:
         members: Their number, M.
         together: False: one member after the other has all the steps of a fit, M times as many
             in all. True: a step trains all members on the same batch.
-        shuffle_start: Whether all members but the first start from weights in another order. Say
-            False to start all at a fitted posterior, ``fit(..., start=)``, whose weights mean
-            something where they are; points trained together would then stay equal.
+        shuffle_start: Whether all members but the first start from weights in another order.
+            None: unless weights mean something where they are, after ``fit(..., start=)`` or under
+            a prior that is centred on them, such as `priors.Empirical`. Points that are trained
+            together from one start stay equal.
 
     References:
         Lakshminarayanan, Pritzel & Blundell, "Simple and Scalable Predictive Uncertainty
@@ -58,17 +61,20 @@ class Ensemble:
     guide: Callable[..., Any] = MAP()
     members: int = 5
     together: bool = False
-    shuffle_start: bool = True
+    shuffle_start: bool | None = None
 
     def __post_init__(self) -> None:
-        if self.members < 1:
-            raise BayescrError(
-                f"Ensemble members is {self.members}: expected a whole number from 1 up"
-            )
+        check_count(self, "members")
+        check_call(self.guide, "guide")
         if isinstance(self.guide, Ensemble):
             raise BayescrError(
                 "Ensemble guide is an Ensemble itself: expected the guide of one member; raise "
                 "members instead"
+            )
+        if not getattr(self.guide, "is_trainable", True):
+            raise BayescrError(
+                f"Ensemble guide is {self.guide!r}, which is not trained: expected the guide of "
+                "one member, such as MAP()"
             )
 
     @property
@@ -80,15 +86,34 @@ class Ensemble:
         """The guide of a model.
 
         Raises:
-            BayescrError: If the model trains something that all members would share.
+            BayescrError: If the model trains something that all members would share, or members
+                cannot start where they were asked to.
         """
         _check_independent(model, together=self.together)
+        shuffles = self._shuffles(model)
         starts = (
-            _shuffled(model) if number and self.shuffle_start else model
-            for number in range(self.members)
+            _shuffled(model) if number and shuffles else model for number in range(self.members)
         )
         members = [make_guide(self.guide, start, start.random_weights) for start in starts]
         return EnsembleGuide(members, together=self.together)
+
+    def _shuffles(self, model: BayesianSegmenter) -> bool:
+        """Whether weights of this model are put in another order."""
+        centred = centred_on_start(model)
+        if self.shuffle_start is None:
+            stays = model.is_started or bool(centred)
+            if stays and self.together and self.members > 1:
+                raise BayescrError(
+                    "Ensemble trains all members together, from one start: points would stay "
+                    "equal; train them in turn, together=False, or choose shuffle_start"
+                )
+            return not stays
+        if self.shuffle_start and centred:
+            raise BayescrError(
+                f"Ensemble shuffle_start is True but the prior of '{centred[0]}' is centred on "
+                "the start, which members would leave: leave shuffle_start out"
+            )
+        return self.shuffle_start
 
 
 class EnsembleGuide(Mixture):
@@ -157,16 +182,14 @@ def _check_independent(model: BayesianSegmenter, *, together: bool) -> None:
     # A likelihood that learns is part of the one model whose bound the members share; trained in
     # turn, each member would leave it to the next one's liking.
     shared = [
-        name
-        for name in plain_parameters(model)
-        if not (together and name.startswith("likelihood."))
+        name for name in model.plain_parameters if not (together and name.startswith("likelihood."))
     ]
     if shared:
         way_out = (
             "train them side by side, Ensemble(together=True)"
             if shared[0].startswith("likelihood.")
-            else "make all weights random, BayesianSegmenter(..., random='*', "
-            "prior=priors.Normal()), or fit several posteriors for bayescr.evaluation.Ensemble"
+            else f"{way_to_random(model, shared[0])}, or fit several posteriors for "
+            "bayescr.evaluation.Ensemble"
         )
         raise BayescrError(
             f"'{shared[0]}' is trained but not random: all members of an Ensemble would share it; "

@@ -10,9 +10,16 @@ from pyro.contrib.zuko import ZukoToPyro
 from torch import Tensor, nn
 from torch.distributions import Distribution, Normal, constraints
 
+from bayescr._checks import check_count, check_positive
 from bayescr.errors import BayescrError
-from bayescr.inference.guides._joint import JointGuide, Patterns, chosen_weights, flat_log_scale
-from bayescr.inference.guides._weights import WeightSite
+from bayescr.inference.guides._joint import (
+    JointGuide,
+    Patterns,
+    check_patterns,
+    chosen_weights,
+    flat_log_scale,
+)
+from bayescr.inference.guides._weights import FASTER, WeightSite
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["Flow"]
@@ -55,13 +62,9 @@ class Flow:
     init_scale: float = 0.05
 
     def __post_init__(self) -> None:
-        for name in ("transforms", "hidden"):
-            if getattr(self, name) < 1:
-                value = getattr(self, name)
-                raise BayescrError(f"Flow {name} is {value}: expected a whole number from 1 up")
-        if not self.init_scale > 0:
-            value = self.init_scale
-            raise BayescrError(f"Flow init_scale is {value}: expected a number above 0")
+        check_patterns(self)
+        check_count(self, "transforms", "hidden")
+        check_positive(self, "init_scale")
 
     def __call__(self, model: BayesianSegmenter) -> JointGuide:
         """The guide of a model.
@@ -80,6 +83,8 @@ class Flow:
 
 
 class _Bent(WeightSite):
+    learning_rate_factors = {"log_scale": FASTER}
+
     def __init__(self, starts: dict[str, Tensor], settings: Flow) -> None:
         super().__init__()
         self.loc = nn.Parameter(torch.cat([start.flatten() for start in starts.values()]))

@@ -8,9 +8,16 @@ import pyro.distributions as dist
 import torch
 from torch import Tensor, nn
 
+from bayescr._checks import check_positive
 from bayescr.errors import BayescrError
-from bayescr.inference.guides._joint import JointGuide, Patterns, chosen_weights, flat_log_scale
-from bayescr.inference.guides._weights import WeightSite
+from bayescr.inference.guides._joint import (
+    JointGuide,
+    Patterns,
+    check_patterns,
+    chosen_weights,
+    flat_log_scale,
+)
+from bayescr.inference.guides._weights import FASTER, WeightSite
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["FullRank"]
@@ -40,9 +47,8 @@ class FullRank:
     init_scale: float = 0.05
 
     def __post_init__(self) -> None:
-        if not self.init_scale > 0:
-            value = self.init_scale
-            raise BayescrError(f"FullRank init_scale is {value}: expected a number above 0")
+        check_patterns(self)
+        check_positive(self, "init_scale")
 
     def __call__(self, model: BayesianSegmenter) -> JointGuide:
         """The guide of a model.
@@ -61,6 +67,8 @@ class FullRank:
 
 
 class _Triangle(WeightSite):
+    learning_rate_factors = {"log_scale": FASTER}
+
     def __init__(self, starts: dict[str, Tensor], init_scale: float) -> None:
         super().__init__()
         self.loc = nn.Parameter(torch.cat([start.flatten() for start in starts.values()]))

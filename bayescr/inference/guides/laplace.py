@@ -10,8 +10,10 @@ from pyro import poutine
 from pyro.distributions import Distribution
 from torch import Tensor
 
+from bayescr._checks import check_count
 from bayescr._names import unknown_name
 from bayescr._random import seeded
+from bayescr._tracing import traced
 from bayescr.data import PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference.guides._curvature import (
@@ -23,7 +25,7 @@ from bayescr.inference.guides._curvature import (
     prior_precision_diagonal,
     sampled_gauss_newton_diagonal,
 )  # fmt: skip
-from bayescr.inference.guides._joint import Patterns, chosen_weights
+from bayescr.inference.guides._joint import Patterns, check_patterns, chosen_weights
 from bayescr.inference.guides._posthoc import PosthocGuide
 from bayescr.models import BayesianSegmenter
 
@@ -70,12 +72,10 @@ class Laplace:
     probes: int = 8
 
     def __post_init__(self) -> None:
+        check_patterns(self)
         if self.structure not in _STRUCTURES:
-            raise unknown_name("Laplace structure", self.structure, list(_STRUCTURES))
-        if self.probes < 1:
-            raise BayescrError(
-                f"Laplace probes is {self.probes}: expected a whole number from 1 up"
-            )
+            raise unknown_name("Laplace structure", str(self.structure), list(_STRUCTURES))
+        check_count(self, "probes")
 
     def __call__(self, model: BayesianSegmenter) -> PosthocGuide:
         """The guide of a model.
@@ -155,7 +155,7 @@ class _Curved(PosthocGuide):
         batch = next(images(train, self.spread))
         at_points = poutine.condition(model, data=points)
         with torch.no_grad(), poutine.block():
-            trace = poutine.trace(at_points).get_trace(*batch)
+            trace = traced(at_points, *batch)
         priors = {name: trace.nodes[name]["fn"] for name in self.shapes}
         if self.settings.structure == "full":
             return torch.block_diag(*[prior_precision(p, points[k]) for k, p in priors.items()])

@@ -11,10 +11,15 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor, nn
 
-from bayescr.errors import BayescrError
+from bayescr._checks import check_count, check_positive
 from bayescr.inference.guides._joint import JointGuide
-from bayescr.inference.guides._weights import SiteFactory, WeightGuide, WeightSite
-from bayescr.inference.guides.mean_field import log_scale_parameter
+from bayescr.inference.guides._weights import (
+    FASTER,
+    SiteFactory,
+    WeightGuide,
+    WeightSite,
+    log_scale_parameter,
+)
 from bayescr.inference.kl import Moments
 from bayescr.models import BayesianSegmenter
 
@@ -47,11 +52,8 @@ class LowRank:
     across_layers: bool = False
 
     def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise BayescrError(f"LowRank rank is {self.rank}: expected a whole number from 1 up")
-        if not self.init_scale > 0:
-            value = self.init_scale
-            raise BayescrError(f"LowRank init_scale is {value}: expected a number above 0")
+        check_count(self, "rank")
+        check_positive(self, "init_scale")
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""
@@ -138,6 +140,8 @@ class LowRankNormal(TorchDistribution):
 class _Factor(WeightSite):
     """Of weights that are put one after the other and take a shape."""
 
+    learning_rate_factors = {"log_scale": FASTER}
+
     def __init__(
         self, starts: Sequence[Tensor], shape: Sequence[int], rank: int, init_scale: float
     ) -> None:
@@ -145,8 +149,6 @@ class _Factor(WeightSite):
         log_scales = [log_scale_parameter(start, init_scale) for start in starts]
         self.loc = nn.Parameter(_joined(starts, shape))
         self.log_scale = nn.Parameter(_joined(log_scales, shape))
-        factor = log_scales[0].learning_rate_factor  # type: ignore[attr-defined]
-        self.log_scale.learning_rate_factor = factor  # type: ignore[attr-defined]
         # Columns that start equal would stay equal: a small random start breaks the tie. In units
         # of the scale, since a step of the optimiser moves P weights coherently along a column.
         noise = self.loc.new_empty(self.loc.numel(), rank).normal_()

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bayescr.errors import BayescrError
-from bayescr.inference.guides._dropout import ChannelDropout, Dropped, dropped_sites
+from bayescr._checks import check_share
+from bayescr.inference.guides._dropout import Dropped, dropped_sites
 from bayescr.inference.guides._weights import SiteFactory, WeightGuide
 from bayescr.models import BayesianSegmenter
 
-__all__ = ["ChannelDropout", "MCDropout"]
+__all__ = ["MCDropout"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,7 @@ class MCDropout:
     p: float = 0.05
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.p < 1.0:
-            raise BayescrError(f"MCDropout p is {self.p}: expected a probability between 0 and 1")
+        check_share(self, "p")
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import pyro.distributions as dist
-import torch
 from torch import Tensor, nn
 
-from bayescr.errors import BayescrError
-from bayescr.inference.guides._weights import SiteFactory, WeightGuide, WeightSite
+from bayescr._checks import check_positive
+from bayescr.inference.guides._weights import (
+    FASTER,
+    SiteFactory,
+    WeightGuide,
+    WeightSite,
+    log_scale_parameter,
+)
 from bayescr.models import BayesianSegmenter
 
 __all__ = ["MeanField"]
@@ -34,9 +38,7 @@ class MeanField:
     init_scale: float = 0.05
 
     def __post_init__(self) -> None:
-        if not self.init_scale > 0:
-            value = self.init_scale
-            raise BayescrError(f"MeanField init_scale is {value}: expected a number above 0")
+        check_positive(self, "init_scale")
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""
@@ -48,6 +50,8 @@ class MeanField:
 
 
 class _Normal(WeightSite):
+    learning_rate_factors = {"log_scale": FASTER}
+
     def __init__(self, start: Tensor, init_scale: float) -> None:
         super().__init__()
         self.loc = nn.Parameter(start.clone())
@@ -58,12 +62,3 @@ class _Normal(WeightSite):
 
     def median(self) -> Tensor:
         return self.loc
-
-
-def log_scale_parameter(start: Tensor, relative: float) -> nn.Parameter:
-    """Log of ``relative`` times the root mean square of ``start``, 1e-2 for all zeros."""
-    rms = start.square().mean().sqrt().item()
-    log_scale = nn.Parameter(torch.full_like(start, math.log(relative * (rms or 1e-2))))
-    # Adam moves a number by at most its learning rate a step, and a scale has decades to cross.
-    log_scale.learning_rate_factor = 5.0  # type: ignore[attr-defined]
-    return log_scale

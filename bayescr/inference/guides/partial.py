@@ -12,7 +12,7 @@ from torch import Tensor
 
 from bayescr.errors import BayescrError
 from bayescr.inference._pyro import make_guide
-from bayescr.inference.guides._joint import JointGuide, Patterns, chosen_weights
+from bayescr.inference.guides._joint import JointGuide, Patterns, check_patterns, chosen_weights
 from bayescr.inference.guides._weights import Point, WeightGuide
 from bayescr.inference.guides.mean_field import MeanField
 from bayescr.models import BayesianSegmenter
@@ -45,6 +45,7 @@ class Partial:
     on: Patterns = "head.*"
 
     def __post_init__(self) -> None:
+        check_patterns(self)
         name = _name(self.guide)
         if isinstance(self.guide, type) and hasattr(self.guide, "sites"):
             raise BayescrError(f"Partial guide is the class {name}: give its settings, {name}()")

@@ -10,12 +10,18 @@ import torch
 from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor, nn
 
-from bayescr.errors import BayescrError
-from bayescr.inference.guides._weights import SiteFactory, WeightGuide, WeightSite
-from bayescr.inference.guides.mean_field import log_scale_parameter
+from bayescr._checks import check_positive
+from bayescr.inference.guides._weights import (
+    FASTER,
+    SiteFactory,
+    WeightGuide,
+    WeightSite,
+    log_scale_parameter,
+)
+from bayescr.inference.kl import normal_cross_entropy
 from bayescr.models import BayesianSegmenter
 
-__all__ = ["Radial", "RadialNormal", "normal_cross_entropy"]
+__all__ = ["Radial", "RadialNormal"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +44,7 @@ class Radial:
     init_scale: float = 0.05
 
     def __post_init__(self) -> None:
-        if not self.init_scale > 0:
-            value = self.init_scale
-            raise BayescrError(f"Radial init_scale is {value}: expected a number above 0")
+        check_positive(self, "init_scale")
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""
@@ -98,7 +102,7 @@ class RadialNormal(TorchDistribution):
         """Log-density."""
         difference = (value - self.loc) / self.scale
         distance = difference.flatten(-self.loc.dim()).norm(dim=-1)
-        directions = (self.loc.numel() - 1) * distance.log()
+        directions = torch.xlogy(self.loc.numel() - 1.0, distance)  # none for a single number
         return -0.5 * distance.square() - directions - self._log_norm()
 
     def entropy(self) -> Tensor:
@@ -119,6 +123,8 @@ class RadialNormal(TorchDistribution):
 
 
 class _Radial(WeightSite):
+    learning_rate_factors = {"log_scale": FASTER}
+
     def __init__(self, start: Tensor, init_scale: float) -> None:
         super().__init__()
         self.loc = nn.Parameter(start.clone())
@@ -129,18 +135,6 @@ class _Radial(WeightSite):
 
     def median(self) -> Tensor:
         return self.loc
-
-
-def normal_cross_entropy(mean: Tensor, variance: Tensor, prior: dist.Distribution) -> Tensor | None:
-    """-E[log prior] of weights of any distribution with that mean and variance, in nats.
-
-    None unless the prior is one of independent normals, whose log-density is a parabola.
-    """
-    if not isinstance(prior, dist.Independent) or not isinstance(prior.base_dist, dist.Normal):
-        return None
-    if prior.batch_shape or prior.event_shape != mean.shape:
-        return None
-    return 0.5 * (variance / prior.base_dist.variance).sum() - prior.log_prob(mean)
 
 
 _EULER = 0.5772156649015329  # E[log |r|] of a standard normal is -(this + log 2) / 2

@@ -11,10 +11,16 @@ from pyro.distributions import TorchDistribution, constraints
 from torch import Tensor, nn
 from torch.distributions import kl_divergence
 
-from bayescr.errors import BayescrError
-from bayescr.inference.guides._weights import Point, SiteFactory, WeightGuide, WeightSite
-from bayescr.inference.guides.mean_field import log_scale_parameter
-from bayescr.inference.guides.radial import normal_cross_entropy
+from bayescr._checks import check_positive
+from bayescr.inference.guides._weights import (
+    FASTER,
+    Point,
+    SiteFactory,
+    WeightGuide,
+    WeightSite,
+    log_scale_parameter,
+)
+from bayescr.inference.kl import normal_cross_entropy
 from bayescr.models import BayesianSegmenter
 from bayescr.models.fan_in import input_axis, output_axis
 
@@ -52,10 +58,7 @@ class Rank1:
     prior_scale: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("init_scale", "prior_scale"):
-            if not getattr(self, name) > 0:
-                value = getattr(self, name)
-                raise BayescrError(f"Rank1 {name} is {value}: expected a number above 0")
+        check_positive(self, "init_scale", "prior_scale")
 
     def __call__(self, model: BayesianSegmenter) -> WeightGuide:
         """The guide of a model."""
@@ -76,6 +79,7 @@ class Rank1:
 
 class _Perturbed(WeightSite):
     has_density = False
+    learning_rate_factors = {"factor_log_scale": FASTER}
 
     def __init__(
         self, start: Tensor, axes: tuple[int, int], init_scale: float, prior_scale: float

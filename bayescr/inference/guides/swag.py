@@ -10,9 +10,10 @@ import torch
 from pyro.distributions import Distribution
 from torch import Tensor
 
+from bayescr._checks import check_count, check_positive, check_share
 from bayescr.errors import BayescrError
 from bayescr.inference import annealing
-from bayescr.inference.guides._joint import Patterns
+from bayescr.inference.guides._joint import Patterns, check_patterns
 from bayescr.inference.guides._posthoc import PosthocGuide
 from bayescr.inference.guides.low_rank import LowRankNormal
 from bayescr.models import BayesianSegmenter
@@ -55,19 +56,10 @@ class SWAG:
     scale: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("rank", "iterates"):
-            if getattr(self, name) < 2:
-                value = getattr(self, name)
-                raise BayescrError(f"SWAG {name} is {value}: expected a whole number from 2 up")
-        if not 0.0 < self.collect_from < 1.0:
-            raise BayescrError(
-                f"SWAG collect_from is {self.collect_from}: expected a fraction of the steps "
-                "between 0 and 1"
-            )
-        for name in ("held_rate", "scale"):
-            if not getattr(self, name) > 0:
-                value = getattr(self, name)
-                raise BayescrError(f"SWAG {name} is {value}: expected a number above 0")
+        check_patterns(self)
+        check_count(self, "rank", "iterates", least=2)
+        check_share(self, "collect_from")
+        check_positive(self, "held_rate", "scale")
 
     def learning_rate_schedule(self, fraction: float) -> float:
         """Multiplier of the learning rate: `annealing.swa`."""

@@ -11,12 +11,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from bayescr._checks import is_number
 from bayescr.errors import BayescrError
 from bayescr.models.likelihoods._pixels import counted, observe
 
 __all__ = ["NoisyLabelBernoulli"]
-
-_PACE = 10.0  # Adam moves every number alike by step, and a rate's logit has further to go
 
 
 class NoisyLabelBernoulli(nn.Module):
@@ -49,23 +48,22 @@ class NoisyLabelBernoulli(nn.Module):
         (rates learnt with the network).
     """
 
-    start: Tensor
+    learning_rate_factors = {"logit_rates": 10.0}  # they have further to go than weights
 
     def __init__(
         self, *, missed: float = 0.05, false_alarm: float = 0.001, learn: bool = False
     ) -> None:
         super().__init__()
         for name, rate in (("missed", missed), ("false_alarm", false_alarm)):
-            if not 0.0 <= rate < 0.5 or (learn and rate == 0.0):
+            if not (is_number(rate) and 0.0 <= rate < 0.5) or (learn and rate == 0.0):
                 lowest = "above 0 where it is learnt" if learn else "from 0 up"
                 raise BayescrError(
-                    f"NoisyLabelBernoulli {name} is {rate}: expected a share below 0.5, {lowest}"
+                    f"NoisyLabelBernoulli {name} is {rate!r}: expected a share below 0.5, {lowest}"
                 )
         self.missed, self.false_alarm, self.learn = missed, false_alarm, learn
-        if learn:  # rates = sigmoid(start + moved) / 2
-            start = torch.tensor([2.0 * missed, 2.0 * false_alarm]).logit()
-            self.register_buffer("start", start, persistent=False)
-            self.moved = nn.Parameter(torch.zeros(2))
+        self.logit_rates: nn.Parameter | None = None
+        if learn:  # rates = sigmoid(logit_rates) / 2
+            self.logit_rates = nn.Parameter(torch.tensor([missed, false_alarm]).mul(2.0).logit())
 
     @property
     def config(self) -> dict[str, Any]:
@@ -75,9 +73,9 @@ class NoisyLabelBernoulli(nn.Module):
     @property
     def rates(self) -> tuple[float, float]:
         """Shares missed and falsely labelled as they are now: with ``learn``, as learnt."""
-        if not self.learn:
+        if self.logit_rates is None:
             return self.missed, self.false_alarm
-        missed, false_alarm = self._learnt().detach().tolist()
+        missed, false_alarm = _learnt(self.logit_rates).detach().tolist()
         return missed, false_alarm
 
     @property
@@ -149,12 +147,13 @@ class NoisyLabelBernoulli(nn.Module):
 
     def _log_rates(self) -> tuple[Any, Any, Any, Any]:
         """Log p(y | t) of: missed, seen, falsely labelled, rightly not labelled; None for log 0."""
-        if self.learn:
-            rates = self._learnt()
+        if self.logit_rates is not None:
+            rates = _learnt(self.logit_rates)
             (missed, alarm), (seen, clear) = rates.log(), torch.log1p(-rates)
             return missed, seen, alarm, clear
         missed, alarm = (math.log(r) if r else None for r in (self.missed, self.false_alarm))
         return missed, math.log1p(-self.missed), alarm, math.log1p(-self.false_alarm)
 
-    def _learnt(self) -> Tensor:
-        return 0.5 * torch.sigmoid(self.start + _PACE * self.moved)
+
+def _learnt(logit_rates: Tensor) -> Tensor:
+    return 0.5 * torch.sigmoid(logit_rates)

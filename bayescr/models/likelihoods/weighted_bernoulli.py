@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from bayescr.errors import BayescrError
+from bayescr._checks import check_positive
 from bayescr.models.likelihoods._pixels import counted, observe
 
 __all__ = ["WeightedBernoulli"]
@@ -50,12 +50,7 @@ class WeightedBernoulli:
     negative: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("positive", "negative"):
-            value = getattr(self, name)
-            if not 0.0 < value < math.inf:
-                raise BayescrError(
-                    f"WeightedBernoulli {name} is {value}: expected a finite number above 0"
-                )
+        check_positive(self, "positive", "negative")
 
     @property
     def note(self) -> str:

@@ -21,6 +21,11 @@ prior               weights                                                     
 `Select`            these by the weight's name                                    as chosen
 ==================  ============================================================  ==============
 
+Under ``random="*"`` the scales and shifts of norm layers have a prior, too. To a prior with a
+``bias_scale`` all that has one axis is a bias, N(0, bias_scale^2): these scales as well, although
+they start at 1. For another belief choose by name, ``Select(priors={"*norm*.weight":
+Normal(loc=1.0), "*": FanInNormal()})``.
+
 ``parameter.fan_in`` is the number of inputs that an output of its layer sums,
 ``parameter.input_axis`` and ``parameter.output_axis`` are the axes that run over the channels. A
 prior may sample latents of its own; name them ``f"{name}_scale"``, not ``f"{name}.scale"``:

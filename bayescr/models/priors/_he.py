@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import pyro.distributions as dist
 import torch
 from pyro.distributions import Distribution
 from torch import Tensor
 
+from bayescr._checks import check_positive
 from bayescr.errors import BayescrError
 
-__all__ = ["FreelyScaled", "HeScaled", "check_positive", "is_number", "normal"]
+__all__ = ["FreelyScaled", "HeScaled", "normal"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,19 +78,3 @@ def normal(parameter: Tensor, scale: float | Tensor, loc: float | Tensor = 0.0) 
     """Independent normals over a weight, all of it one event."""
     loc = torch.as_tensor(loc, dtype=parameter.dtype, device=parameter.device)
     return dist.Normal(loc, scale).expand(parameter.shape).to_event(parameter.dim())
-
-
-def check_positive(prior: Any, *names: str) -> None:
-    """Refuse settings that are no finite numbers above 0."""
-    for name in names:
-        value = getattr(prior, name)
-        if not (is_number(value) and value > 0):
-            raise BayescrError(
-                f"{type(prior).__name__} {name} is {value!r}: expected a number above 0"
-            )
-
-
-def is_number(value: object) -> bool:
-    """Whether a setting is a finite number."""
-    is_real = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)  # type: ignore[arg-type]

@@ -10,8 +10,9 @@ import pyro.distributions as dist
 from pyro.distributions import Distribution
 from torch import Tensor
 
+from bayescr._checks import check_positive
 from bayescr.models.priors._groups import channel_axis, check_axis, given_scales
-from bayescr.models.priors._he import HeScaled, check_positive
+from bayescr.models.priors._he import HeScaled
 
 __all__ = ["ARD"]
 

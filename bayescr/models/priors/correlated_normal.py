@@ -10,7 +10,8 @@ import torch
 from pyro.distributions import Distribution, TorchDistribution, constraints
 from torch import Tensor
 
-from bayescr.models.priors._he import HeScaled, check_positive, normal
+from bayescr._checks import check_positive
+from bayescr.models.priors._he import HeScaled, normal
 
 __all__ = ["CorrelatedNormal", "KernelNormal"]
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pyro.distributions import Distribution
 from torch import Tensor
 
-from bayescr.models.priors._he import check_positive, normal
+from bayescr._checks import check_positive
+from bayescr.models.priors._he import normal
 
 __all__ = ["Empirical"]
 
@@ -36,6 +37,8 @@ class Empirical:
         with Empirical Bayes", arXiv:1906.05323.
     """
 
+    is_centred_on_start = True
+
     scale: float = 0.5
     floor: float = 0.1
 
@@ -44,6 +47,6 @@ class Empirical:
 
     def __call__(self, name: str, parameter: Tensor) -> Distribution:
         """The prior of one weight."""
-        start = parameter.detach().clone()  # of a plain weight, which is trained in place
+        start = parameter.detach()
         size = start.square().mean().sqrt().clamp_min(self.floor)
         return normal(parameter, self.scale * size, start)

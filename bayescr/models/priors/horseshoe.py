@@ -11,8 +11,9 @@ import torch
 from pyro.distributions import Distribution
 from torch import Tensor
 
+from bayescr._checks import check_positive
 from bayescr.models.priors._groups import channel_axis, check_axis, given_scales
-from bayescr.models.priors._he import HeScaled, check_positive
+from bayescr.models.priors._he import HeScaled
 
 __all__ = ["Horseshoe"]
 

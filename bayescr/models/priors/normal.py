@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pyro.distributions import Distribution
 from torch import Tensor
 
+from bayescr._checks import check_positive, is_number
 from bayescr.errors import BayescrError
-from bayescr.models.priors._he import check_positive, is_number, normal
+from bayescr.models.priors._he import normal
 
 __all__ = ["Normal"]
 

@@ -9,8 +9,8 @@ import torch
 from pyro.distributions import Distribution, TorchDistribution, constraints
 from torch import Tensor
 
-from bayescr.errors import BayescrError
-from bayescr.models.priors._he import FreelyScaled, is_number
+from bayescr._checks import check_share
+from bayescr.models.priors._he import FreelyScaled
 
 __all__ = ["NormalMixture", "ScaleMixture"]
 
@@ -43,12 +43,7 @@ class ScaleMixture(FreelyScaled):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("share", "ratio"):
-            value = getattr(self, name)
-            if not (is_number(value) and 0 < value < 1):
-                raise BayescrError(
-                    f"ScaleMixture {name} is {value!r}: expected a number between 0 and 1"
-                )
+        check_share(self, "share", "ratio")
 
     def _weight(self, name: str, parameter: Tensor, stddev: float) -> Distribution:
         wide = stddev / math.sqrt(self.share + (1.0 - self.share) * self.ratio**2)

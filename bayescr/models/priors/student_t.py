@@ -9,8 +9,9 @@ import pyro.distributions as dist
 from pyro.distributions import Distribution
 from torch import Tensor
 
+from bayescr._checks import is_number
 from bayescr.errors import BayescrError
-from bayescr.models.priors._he import FreelyScaled, is_number
+from bayescr.models.priors._he import FreelyScaled
 
 __all__ = ["StudentT"]
 

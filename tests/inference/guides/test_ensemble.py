@@ -145,17 +145,54 @@ def test_members_together_have_each_step(datasets, small_model):
     assert _equal(*_centres(quick(small_model(), same, datasets[0]).guide))  # as it says
 
 
-def test_a_start_is_where_all_members_are(points, datasets, small_model):
+@pytest.mark.parametrize("prior", [None, priors.Empirical()])
+def test_a_start_is_where_all_members_are(datasets, small_model, prior):
     first = quick(small_model(), guides.MAP(), datasets[0])
     posterior = quick(
-        small_model(seed=4), Ensemble(guide=guides.MeanField(), members=2, shuffle_start=False),
+        small_model(seed=4, prior=prior), Ensemble(guide=guides.MeanField(), members=2),
         datasets[0], start=first, learning_rate=1e-12,
     )  # fmt: skip
     for centre in _centres(posterior.guide):
         for name, value in first.median().items():
             torch.testing.assert_close(centre[name], value)
-    with pytest.raises(BayescrError, match=r"no median\(\)"):
-        points.median()
+
+
+def test_a_start_is_shuffled_if_one_says_so(datasets, small_model):
+    first = quick(small_model(), guides.MAP(), datasets[0])
+    asked = Ensemble(members=2, together=True, shuffle_start=True)
+    posterior = quick(small_model(), asked, datasets[0], start=first, learning_rate=1e-12)
+    one, other = (centre["head.weight"].flatten() for centre in _centres(posterior.guide))
+    assert not torch.equal(one, other)
+    torch.testing.assert_close(one.sort()[0], other.sort()[0])
+
+
+@pytest.mark.parametrize(
+    "prior",
+    [
+        priors.Empirical(),
+        priors.Select(priors={"head.*": priors.Empirical(), "*": priors.Normal()}),
+    ],
+)
+def test_members_stay_where_a_prior_is_centred(small_model, prior):
+    model = small_model(prior=prior)
+    for centre in _centres(_built(Ensemble(members=3), model)):
+        assert _equal(centre, model.random_weights)
+    with pytest.raises(BayescrError, match=r"the prior of '.*weight' is centred on the start"):
+        _built(Ensemble(members=3, shuffle_start=True), model)
+
+
+def test_members_that_would_stay_equal_are_refused(datasets, small_model, points):
+    """Together and from one start; one member alone is no matter."""
+    first = quick(small_model(), guides.MAP(), datasets[0], epochs=1)
+    with pytest.raises(BayescrError, match="would stay equal; train them in turn"):
+        quick(small_model(), Ensemble(together=True), datasets[0], start=first)
+    alone = Ensemble(together=True, members=1)
+    assert quick(small_model(), alone, datasets[0], start=first, epochs=1).num_points == 1
+
+
+def test_another_fit_cannot_start_from_a_mixture(points, datasets, small_model):
+    with pytest.raises(BayescrError, match=r"no median\(\).*start=fit\(model, guides.MAP\(\)"):
+        quick(small_model(), guides.MAP(), datasets[0], start=points)
 
 
 def test_what_a_member_asks_of_a_fit_is_passed_on(datasets, small_model):
@@ -242,6 +279,25 @@ def test_the_number_of_points(points, small_model, datasets):
         assert posterior.is_deterministic == (expected == 1)
 
 
+def test_members_with_a_width_count_alike(small_model, datasets):
+    """Five members, of which one alone is sure: 0.2, whatever number of draws is asked for."""
+    model = small_model()
+    guide = _built(Ensemble(guide=guides.MeanField(init_scale=1e-3), members=5), model)
+    with torch.no_grad():
+        for number, member in enumerate(guide.members):
+            member.site("head.bias").loc.fill_(60.0 if number == 0 else -60.0)
+    posterior = Posterior(
+        model=model, guide=guide, guide_factory=Ensemble(), scaling=datasets[0].scaling
+    )
+    frame = np.random.default_rng(0).normal(100.0, 5.0, (8, 8))
+    for asked, number in ((1, 5), (8, 10), (16, 20)):
+        prediction = posterior.predict(frame, num_samples=asked)
+        np.testing.assert_allclose(prediction.probability, 0.2, atol=1e-6)
+        assert prediction.num_samples == passes(posterior, asked) == number
+    with pytest.raises(BayescrError, match="tolerance=0.1 needs draws that are alike.*num_samp"):
+        posterior.predict(frame, tolerance=0.1)
+
+
 def test_an_evaluation_asks_each_member_once(points, datasets):
     assert (passes(points, 16), passes(points, 2)) == (3, 2)
     asked = Asked.item(datasets[1], 0)
@@ -295,7 +351,7 @@ def test_validation_gives_each_member_its_share(small_model, datasets, inner, as
 def test_saved_and_loaded_it_draws_the_same(small_model, datasets, tmp_path, inner):
     factory = Ensemble(guide=inner, members=2)
     posterior = quick(small_model(), factory, datasets[0], epochs=1)
-    loaded = Posterior.load(posterior.save(tmp_path), guide=factory)
+    loaded = Posterior.load(posterior.save(tmp_path))
     assert _equal(posterior.draw(5), loaded.draw(5))
     assert posterior.name == loaded.name == "ensemble"
 
@@ -331,7 +387,20 @@ class _Learnt(nn.Module):
 def test_what_members_would_share_is_refused(small_model, datasets):
     for model, message in (
         (small_model(random="head.*"), r"'down1.conv1.weight' is trained but not random.*random="),
-        (small_model(norm="layer"), r"'down1.norm1.*' is trained but not random.*Normal\(\)"),
+        (small_model(norm="layer"), r"'down1.norm1.*' is trained but not random.*random='\*'\)"),
+        (
+            small_model(prior=priors.Select(priors={"*.bias": None, "*": priors.Normal()})),
+            r"'down1.conv1.bias' is trained.*would share it; give it a prior in Select, or fit",
+        ),
+        (
+            small_model(
+                norm="layer",
+                prior=priors.Select(
+                    priors=dict.fromkeys(("*.conv*", "*.upsample.*", "head.*"), priors.Normal())
+                ),
+            ),
+            r"'down1.norm1.weight' is trained.*would share it; give it a prior in Select, or fit",
+        ),
         (
             small_model(norm="batch", random="*", prior=priors.Normal()),
             "'down1.norm1' keeps running statistics.*norm='layer'",
@@ -359,6 +428,7 @@ def test_what_members_would_share_is_refused(small_model, datasets):
     [
         (lambda: Ensemble(members=0), "members is 0: expected a whole number from 1 up"),
         (lambda: Ensemble(guide=Ensemble()), "guide is an Ensemble itself: expected"),
+        (lambda: Ensemble(guide=guides.StoredDraws()), "StoredDraws.*which is not trained: expect"),
     ],
 )
 def test_bad_settings_are_refused(make, message):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 import pyro
 import pyro.distributions as dist
@@ -113,6 +114,22 @@ def test_estimators_of_the_kl_agree(small_model, prior):
 def test_a_pattern_that_fits_no_weight_is_named(small_model):
     with pytest.raises(BayescrError, match=r"no random weight is named like 'haed\.\*': there are"):
         JointGuide(small_model(), ("head.*", "haed.*"), Dense)
+    with pytest.raises(BayescrError, match=r"like 'head': did you mean 'head\.\*'\? there are"):
+        JointGuide(small_model(), "head", Dense)
+
+
+@pytest.mark.parametrize(
+    "guide", [guides.Flow, guides.FullRank, guides.Laplace, guides.Partial, guides.SWAG]
+)
+def test_what_is_no_pattern_is_refused(guide):
+    name = guide.__name__
+    for on in ((), ("head.*", 1), None, 3):
+        said = re.escape(f"{name} on is {on!r}: expected a pattern")
+        with pytest.raises(BayescrError, match=said):
+            guide(on=on)
+    with pytest.raises(BayescrError, match=rf"{name} on is the list .*give a tuple, on=\('head"):
+        guide(on=["head.*"])
+    assert guide(on=("head.*",)).on == ("head.*",)
 
 
 def test_scales_start_in_units_of_each_weight():
@@ -120,7 +137,6 @@ def test_scales_start_in_units_of_each_weight():
     scale = flat_log_scale(starts, 0.1).exp()
     rms = math.sqrt(12.5)
     torch.testing.assert_close(scale, torch.tensor([0.1 * rms] * 2 + [0.1 * 1e-2] * 3))
-    assert flat_log_scale(starts, 0.1).learning_rate_factor == 5.0
 
 
 # Guides that are points until they are finished.

@@ -82,7 +82,7 @@ def test_it_starts_as_the_mean_field_does_tensor_by_tensor(small_model):
     scales = guide.pieces(guide.joint.log_scale)
     for name, site in MeanField(init_scale=0.2)(model).sites():
         assert torch.equal(scales[name], site.log_scale)
-        assert site.log_scale.learning_rate_factor == guide.joint.log_scale.learning_rate_factor
+        assert site.learning_rate_factors == guide.joint.learning_rate_factors == {"log_scale": 5.0}
 
 
 def test_it_has_the_parameters_of_one_vector():

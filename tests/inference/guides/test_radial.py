@@ -13,8 +13,8 @@ from torch.distributions import kl_divergence
 from bayescr.errors import BayescrError
 from bayescr.inference import AnnealedELBO
 from bayescr.inference._pyro import local_parameters
-from bayescr.inference.guides.radial import Radial, RadialNormal, normal_cross_entropy
-from bayescr.inference.kl import closed_form_kl
+from bayescr.inference.guides.radial import Radial, RadialNormal
+from bayescr.inference.kl import closed_form_kl, normal_cross_entropy
 from bayescr.models import BayesianSegmenter
 
 

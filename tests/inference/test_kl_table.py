@@ -10,6 +10,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+from pyro import poutine
 from pyro.infer.autoguide import AutoDiagonalNormal
 from torch import nn
 from torch.distributions import kl_divergence
@@ -22,7 +23,7 @@ from bayescr.inference._pyro import build_guide, example_batch, local_parameters
 from bayescr.inference.guides import WeightSite
 from bayescr.inference.guides._joint import JointGuide
 from bayescr.inference.guides.low_rank import LowRankNormal
-from bayescr.inference.kl_report import FALLEN_BACK
+from bayescr.inference.kl_table import FALLEN_BACK, kl_report
 from bayescr.models import BayesianSegmenter, priors
 
 
@@ -65,6 +66,20 @@ def test_total_and_rows_equal_the_bound_on_the_same_draws(any_guide_factory, pri
     latents = posterior.draw(1)
     assert set(rows.index) >= {*latents, "total"}
     assert rows.numbers["total"] == sum(value.numel() for value in latents.values())
+
+
+def _batched(name, weight):
+    """Scales that are no event of their own, and that count a tenth."""
+    if weight.dim() == 1:
+        return dist.Normal(0.0, 1.0).expand(weight.shape).to_event(1)
+    with poutine.scale(scale=0.1):
+        scale = pyro.sample(f"{name}_scale", dist.HalfCauchy(torch.ones(len(weight))))
+    shape = (-1, *[1] * (weight.dim() - 1))
+    return dist.Normal(0.0, scale.reshape(shape)).expand(weight.shape).to_event(weight.dim())
+
+
+def test_a_prior_of_ones_own_is_summed_and_scaled_as_in_the_bound():
+    test_total_and_rows_equal_the_bound_on_the_same_draws(guides.MeanField(), _batched, 4)
 
 
 def test_mean_field_against_the_closed_form_number_by_number():
@@ -256,6 +271,7 @@ def test_the_same_seed_gives_the_same_report_and_another_another():
     first, again, other = (posterior.kl_report(4, seed=seed) for seed in (0, 0, 1))
     pd.testing.assert_frame_equal(first, again, check_exact=True)
     assert first.kl.iloc[-1] != other.kl.iloc[-1]
+    pd.testing.assert_frame_equal(first, kl_report(posterior, 4, seed=0), check_exact=True)
 
 
 def test_one_draw_has_no_standard_error():

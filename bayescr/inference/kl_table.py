@@ -21,11 +21,13 @@ from pyro import poutine
 from torch import nn
 
 from bayescr._random import seeded
+from bayescr._tracing import traced
 from bayescr.errors import BayescrError
 from bayescr.inference._kl_rows import FALLEN_BACK, Row
 from bayescr.inference._pyro import example_batch, local_parameters
+from bayescr.inference.elbo import negentropy, site_kl
 from bayescr.inference.guides._weights import Point, WeightSite
-from bayescr.inference.kl import closed_form_kl, moments
+from bayescr.inference.kl import moments
 
 if TYPE_CHECKING:
     from bayescr.inference.posterior import Posterior
@@ -38,7 +40,7 @@ _COLUMNS = [
 ]  # fmt: skip
 
 
-def kl_report(posterior: Posterior, *, num_samples: int = 64, seed: int = 0) -> pd.DataFrame:
+def kl_report(posterior: Posterior, num_samples: int = 64, *, seed: int = 0) -> pd.DataFrame:
     """KL from prior to guide by latent: which weights the data have moved, and how far.
 
     A row a latent, in the order in which the guide draws them, and a ``total``. Columns:
@@ -56,7 +58,8 @@ def kl_report(posterior: Posterior, *, num_samples: int = 64, seed: int = 0) -> 
                          the masks, both up to a constant that depends on nothing trained. Over
                          all rows but the total it sums to what `AnnealedELBO` calls the KL
     ``prior_scale``      standard deviation under the prior, the median over the numbers; half the
-                         central 68.3 % interval of draws where the prior has no variance
+                         central 68.3 % interval of draws where the prior has no variance. Where
+                         a prior samples its scales, under the scales that the guide draws
     ``posterior_scale``  the same of the guide
     ``signal_to_noise``  |mean| / standard deviation under the guide, the median over the numbers
     ``fallen_back``      how many numbers have fallen back to the prior: the KL between the normals
@@ -89,8 +92,8 @@ def kl_report(posterior: Posterior, *, num_samples: int = 64, seed: int = 0) -> 
         factors = _factors(member)
         for index in range(max(2, math.ceil(num_samples / len(members)))):
             with seeded(seed, number, index, device=device), torch.no_grad(), local_parameters():
-                q = poutine.trace(member).get_trace(*batch)
-                p = poutine.trace(poutine.replay(posterior.model, trace=q)).get_trace(*batch)
+                q = traced(member, *batch)
+                p = traced(poutine.replay(posterior.model, trace=q), *batch)
                 _add_draw(rows, number, _sites(q), _sites(p), factors)
     return _table(rows)
 
@@ -121,10 +124,9 @@ def _add_draw(
     for name, site in latents.items():
         q, p, value = site["fn"], p_sites[name]["fn"], site["value"]
         row = rows.setdefault(name, Row(value.numel(), within.get(name, "")))
-        kl = closed_form_kl(q, p) if in_order else None
-        closed |= set() if kl is None else {name}
-        kl = q.log_prob(value) - p.log_prob(value) if kl is None else kl
-        row.terms[member].append(kl.sum().double())
+        kl, is_closed = site_kl(site, p_sites[name], closed_form=in_order)
+        closed |= {name} if is_closed else set()
+        row.terms[member].append(kl.double())
         row.is_closed &= name in closed
         row.has_density &= name not in no_density and name not in points
         row.prior.add_prior(p)
@@ -136,9 +138,9 @@ def _add_draw(
             if row.within:
                 row.add_entropy(known)
     for name, site in noise.items():
-        q, value, made = site["fn"], site["value"], pieces[name]
+        value, made = site["value"], pieces[name]
         is_closed = "pieces" in site["infer"] and closed.issuperset(made)
-        term = (-q.entropy() if is_closed else q.log_prob(value)).sum().double()
+        term = negentropy(site, closed).double()
         if len(made) == 1:  # the noise of one latent is this latent in other coordinates
             rows[made[0]].terms[member][-1] += term
             rows[made[0]].is_closed &= is_closed

@@ -16,20 +16,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyro
 import torch
-from astropy.nddata import CCDData
 from pyro import poutine
-from scipy.ndimage import label
 
 from bayescr._random import seeded
-from bayescr.data import Scaling
 from bayescr.errors import BayescrError
 from bayescr.models.segmenter import BayesianSegmenter
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what only this needs is slow to import: the functions do
+    import pandas as pd
+    from astropy.nddata import CCDData
     from matplotlib.figure import Figure
+
+    from bayescr.data import Scaling
 
 __all__ = ["PriorPredictive", "prior_predictive"]
 
@@ -108,6 +108,10 @@ def prior_predictive(
         >>> prior_predictive(BayesianSegmenter(UNet(width=2)), frame, 4)
         PriorPredictive(4 draws, 1 classes, 32 x 32 pixels)
     """
+    import pandas as pd
+
+    from bayescr.data import Scaling
+
     if not isinstance(model, BayesianSegmenter):
         raise BayescrError(
             f"model is of type {type(model).__name__}: expected a BayesianSegmenter; of a "
@@ -156,6 +160,8 @@ def _draws(model: BayesianSegmenter, image: Array, num_samples: int, seed: int) 
 
 def _statistics(logit: Array, probability: Array, mask: Array, valid: Array) -> dict[str, float]:
     """Of one map, (H, W) each."""
+    from scipy.ndimage import label
+
     flagged = mask & valid
     pieces, groups = label(flagged, structure=_TOUCHING)
     sizes = np.bincount(pieces.ravel())[1:]
