@@ -28,7 +28,7 @@ import pandas as pd
 from bayescr._files import atomic_path
 from bayescr._random import seeded
 from bayescr.data import PatchDataset
-from bayescr.evaluation import evaluate
+from bayescr.evaluation import METRICS, evaluate
 from bayescr.inference import Posterior, annealing, fit, gradients, guides
 from bayescr.models import BayesianSegmenter, UNet, priors
 from bayescr.simulation import F606W, FIELDS, CosmicRays, Detector, simulate
@@ -234,6 +234,7 @@ def run(settings: Settings) -> dict[str, Any]:
     for name, data in sets.items():
         report = evaluate(
             rows, data, validation=frames.validation(patch=None),
+            metrics=[metric for metric in METRICS if metric.name in COLUMNS],
             num_samples=4 if settings.quick else 8, num_bootstrap=50 if settings.quick else 1000,
         )  # fmt: skip
         report.save(folder / "reports" / name.replace(" ", "-"))
