@@ -29,6 +29,13 @@ MEMBERS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _clean_store():
+    """A model that is run by itself leaves its plain parameters in Pyro's store."""
+    yield
+    pyro.clear_param_store()
+
+
 @pytest.fixture(params=MEMBERS)
 def likelihood(request):
     factory, settings = MEMBERS[request.param]

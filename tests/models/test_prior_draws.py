@@ -27,6 +27,7 @@ def frame():
 
 @pytest.fixture(autouse=True)
 def _no_trace_left_in_pyro():
+    pyro.clear_param_store()  # of what other tests did
     yield
     assert not list(pyro.get_param_store())
 
