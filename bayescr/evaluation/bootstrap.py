@@ -65,7 +65,8 @@ beside them jackknife-t of all variances together by Welch:
 The longest twentieth of the intervals of two arms of 2 seeds is half as long as Welch's. One arm of
 2 has t_1 = 12.7 to fear, and so has its difference to a single network: train three. An arm of one
 seed is judged as the network it is: training it again is not part of its interval, nor what a
-verdict on it is about.
+verdict on it is about. Where networks belong together in pairs, as two that went on from one start,
+the differences of the pairs are one arm, S - 1 degrees of freedom and all.
 
 Two things that resampling does not see are added to the interval. Chance can only lengthen a
 distance from 0: where the truth is 0, as the ECE of a calibrated forecast, the value is c s for

@@ -53,6 +53,7 @@ def evaluate(
     shifted: DatasetLike | None = None,
     metrics: Sequence[Metric] = METRICS,
     reference: str | None = None,
+    pair_seeds: bool = False,
     num_samples: int = 16,
     seed: int = 0,
     num_bootstrap: int = 1000,
@@ -82,6 +83,10 @@ def evaluate(
         reference: The row that others are compared with; default: the first deterministic posterior
             under its temperature, or else as it is, or else the first row. Posteriors are compared
             with the ensembles, too.
+        pair_seeds: Whether the n-th networks of rows with as many networks belong together, as
+            where both went on from one start: such rows differ network by network. It shortens
+            intervals as far as a start decides what becomes of a network, and lengthens them where
+            it does not, for there are only half as many scatters to learn from.
         num_samples: Posterior draws behind each prediction.
         seed: Of the draws, the same weights in every exposure, and of the bootstrap.
         num_bootstrap: Resamples of the exposures behind each interval; 0 for no intervals.
@@ -139,7 +144,7 @@ def evaluate(
     ensembles = [name for name, members in rows.items() if isinstance(members[0], Ensemble)]
     differences = difference_table(
         estimates, tallies, metrics,
-        references=dict.fromkeys([reference, *ensembles]), level=level,
+        references=dict.fromkeys([reference, *ensembles]), pair_seeds=pair_seeds, level=level,
     )  # fmt: skip
     arviz = {name: to_arviz(name, tally) for name, tally in posteriors(tallies).items()}
     loo = loo_table(arviz, {n: tally.log_likelihood for n, tally in posteriors(tallies).items()})
@@ -165,6 +170,7 @@ def evaluate(
                 "num_bootstrap": num_bootstrap,
                 "level": level,
                 "reference": reference,
+                "pair_seeds": pair_seeds,
                 "metrics": [metric.name for metric in metrics],
                 "sites": None if sites is None else list(sites),
             },

@@ -84,12 +84,14 @@ def difference_table(
     metrics: Sequence[Metric],
     *,
     references: Iterable[str],
+    pair_seeds: bool,
     level: float,
 ) -> pd.DataFrame:
     """Every row's paired difference to reference rows, its interval and what it amounts to.
 
-    Rows of the same networks, such as MAP and MAP under a temperature, differ network by network:
-    what the seeds of training do to both is in neither's way.
+    Rows of the same networks, such as MAP and MAP under a temperature, differ network by network,
+    as do rows of as many networks with ``pair_seeds``: what the seeds of training do to both is in
+    neither's way.
     """
     records = []
     networks = {name: [tally.row.base for tally in members] for name, members in rows.items()}
@@ -98,7 +100,8 @@ def difference_table(
         if name == reference:
             continue
         others = estimates[field][reference][metric.name]
-        if _are_same(networks[name], networks[reference]):
+        as_many = len(members) == len(others)
+        if _are_same(networks[name], networks[reference]) or (pair_seeds and as_many):
             paired = mean_of_seeds([a - b for a, b in zip(members, others, strict=True)])
         else:
             paired = mean_of_seeds(members) - mean_of_seeds(others)

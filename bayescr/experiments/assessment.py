@@ -81,6 +81,7 @@ def assess(
         shifted=datasets.get("shifted"),
         metrics=(*METRICS, *own_metrics(experiment, code)),
         reference=reference,
+        pair_seeds=experiment.start is not None,
         num_samples=asked.num_samples,
         seed=asked.seed,
         num_bootstrap=asked.num_bootstrap,

@@ -34,7 +34,7 @@ from bayescr.evaluation import (
     nll,
     tpr_at_fpr,
 )
-from bayescr.evaluation.bootstrap import Resampling
+from bayescr.evaluation.bootstrap import Resampling, mean_of_seeds
 from bayescr.evaluation.classical import Astroscrappy
 from bayescr.evaluation.records import MAX_BLOCKS
 from bayescr.evaluation.streaming import observe
@@ -288,6 +288,43 @@ def test_intervals_and_differences_are_those_of_resampled_exposures(fakes):
     assert (found["low"], found["high"]) == pytest.approx(paired.interval(), rel=1e-3)
     assert found["verdict"] == paired.verdict("lower") == "better"
     assert any(note.startswith("a beats b on all exposures: NLL ") for note in report.notes)
+
+
+def test_rows_whose_seeds_belong_together_differ_network_by_network(fakes):
+    names = [f"e{index}" for index in range(8)]
+    dataset, slopes = fakes[0](exposures=names, size=24), (0.5, 0.8, 1.4)
+    rows = {
+        "a": [fakes[1](slope=1.05 * slope, spread=0.0) for slope in slopes],
+        "b": [fakes[1](slope=slope, spread=0.0) for slope in slopes],
+        "fewer": [fakes[1](slope=slope, spread=0.0) for slope in slopes[:2]],
+    }
+    options = {"reference": "b", "num_samples": 1, "num_bootstrap": 200, "metrics": METRICS[:3]}
+    resampling = Resampling.of(8, num_bootstrap=200, seed=0)
+    estimates = {name: [] for name in rows}
+    for name, members in rows.items():
+        for posterior in members:
+            sums = []
+            for exposure in names:
+                z, _, y = pixels(dataset, posterior, exposures=[exposure], num_samples=1, seed=0)
+                sums.append([y.size, y.size * nll(z, y)])
+            values = resampling.apply(np.array(sums), lambda total: total[1] / total[0])
+            estimates[name].append(resampling.estimate(values))
+    together = mean_of_seeds(
+        [a - b for a, b in zip(estimates["a"], estimates["b"], strict=True)]
+    ).interval()
+    apart = {
+        name: (mean_of_seeds(estimates[name]) - mean_of_seeds(estimates["b"])).interval()
+        for name in ("a", "fewer")
+    }
+    assert np.ptp(together) < 0.5 * np.ptp(apart["a"])  # what the slopes do is in neither's way
+
+    for pair_seeds, expected in ((True, together), (False, apart["a"])):
+        report = evaluate(rows, dataset, pair_seeds=pair_seeds, **options)
+        assert report.manifest["settings"]["pair_seeds"] is pair_seeds
+        found = report.differences.query("reference == 'b' and metric == 'NLL'")
+        found = found.set_index("predictor")
+        assert tuple(found.loc["a", ["low", "high"]]) == pytest.approx(expected, rel=1e-3)
+        assert tuple(found.loc["fewer", ["low", "high"]]) == pytest.approx(apart["fewer"], rel=1e-3)
 
 
 def test_seeds_of_an_arm_are_averaged_and_an_ensemble_of_points_stands_by(fakes, dataset):
