@@ -21,7 +21,7 @@ from typing import Any
 from bayescr.data import PatchDataset
 from bayescr.evaluation import evaluate
 from bayescr.inference import Posterior
-from bayescr.simulation import FIELDS, simulate
+from bayescr.simulation import INSTRUMENTS, simulate
 from benchmarks.common import Settings, untrained
 from benchmarks.memory import MIB, STATUS, peaks, run_child
 from benchmarks.timing import Spread
@@ -79,7 +79,8 @@ class Watched:
 def _frames(folder: Path, number: int, side: int) -> Path:
     """A folder of that many exposures: three simulated ones, copied."""
     originals = [
-        simulate(folder / "originals", field, frames=1, size=side, seed=0)[0] for field in FIELDS
+        simulate(folder / "originals", field, frames=1, size=side, seed=0)[0]
+        for field in INSTRUMENTS["hst-acs-wfc"].fields
     ]
     for index in range(number):
         shutil.copy(originals[index % len(originals)], folder / f"exposure-{index:03d}.fits")

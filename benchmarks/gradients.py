@@ -31,7 +31,7 @@ from bayescr.inference import Posterior, annealing, fit, gradients, guides
 from bayescr.inference._descent import Descent, move
 from bayescr.inference._pyro import build_guide, local_parameters
 from bayescr.models import BayesianSegmenter, UNet
-from bayescr.simulation import FIELDS, simulate_exposure
+from bayescr.simulation import INSTRUMENTS, simulate_exposure
 from benchmarks.common import CPU, Settings, noise
 from benchmarks.gradients_figure import gradient_figure
 from benchmarks.timing import compare, show
@@ -60,7 +60,8 @@ def run(settings: Settings) -> dict[str, Any]:
 
 def _train(settings: Settings) -> tuple[Posterior, PatchDataset]:
     size, width, epochs = (64, 2, 1) if settings.quick else (256, 8, 20)
-    exposures = [simulate_exposure(field, size=size, seed=1) for field in FIELDS]
+    fields = INSTRUMENTS["hst-acs-wfc"].fields
+    exposures = [simulate_exposure(field, size=size, seed=1) for field in fields]
     data = PatchDataset.from_frames(
         [one.frame for one in exposures], [one.cosmic_rays for one in exposures], patch=PATCH
     )

@@ -22,7 +22,7 @@ import torch
 from bayescr.data import PatchDataset
 from bayescr.inference import Posterior, fit, guides
 from bayescr.models import BayesianSegmenter, UNet
-from bayescr.simulation import FIELDS, simulate_exposure
+from bayescr.simulation import INSTRUMENTS, simulate_exposure
 from benchmarks.common import Settings, precisions
 from benchmarks.timing import compare, show
 
@@ -42,7 +42,8 @@ CHOICES: dict[str, dict[str, Any]] = {
 def run(settings: Settings) -> dict[str, Any]:
     side, many, seeds = (128, 32, 2) if settings.quick else (512, 256, 3 * settings.rounds)
     posterior = Posterior.load(settings.model) if settings.model else train(settings)
-    frames = [simulate_exposure(field, size=side, seed=1_000_000).frame for field in FIELDS]
+    fields = INSTRUMENTS["hst-acs-wfc"].fields
+    frames = [simulate_exposure(field, size=side, seed=1_000_000).frame for field in fields]
     exact = [
         posterior.predict(
             frame, num_samples=many, sampling="independent", seed=1_000_000, precision="float32"
@@ -105,7 +106,9 @@ def train(settings: Settings) -> Posterior:
     """A mean-field posterior of all fields, trained as the README's command line does."""
     count, side, width, epochs = (1, 128, 4, 1) if settings.quick else (4, 512, 32, 20)
     exposures = [
-        simulate_exposure(field, size=side, seed=seed) for field in FIELDS for seed in range(count)
+        simulate_exposure(field, size=side, seed=seed)
+        for field in INSTRUMENTS["hst-acs-wfc"].fields
+        for seed in range(count)
     ]
     data = PatchDataset.from_frames(
         [exposure.frame for exposure in exposures],

@@ -17,7 +17,7 @@ from bayescr.evaluation import Report, evaluate
 from bayescr.inference import Posterior, annealing, fit, guides
 from bayescr.inference.products import write_products
 from bayescr.models import BayesianSegmenter, UNet, likelihoods, priors
-from bayescr.simulation import FIELDS, simulate
+from bayescr.simulation import INSTRUMENTS, simulate
 
 __all__ = ["DemoSettings", "run_demo"]
 
@@ -117,8 +117,9 @@ def run_demo(
 
 def _simulate(folder: Path, count: int, size: int, seed: int, *, show: bool) -> None:
     written: set[Path] = set()
-    with track(f"simulate {folder.name}", count * len(FIELDS), show=show) as advance:
-        for field in FIELDS:
+    fields = INSTRUMENTS["hst-acs-wfc"].fields
+    with track(f"simulate {folder.name}", count * len(fields), show=show) as advance:
+        for field in fields:
             written |= set(
                 simulate(
                     folder, field, frames=count, size=size, seed=seed, overwrite=True,

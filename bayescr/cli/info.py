@@ -62,7 +62,7 @@ def _installation(device: str) -> Iterator[Row]:
     from bayescr._device import compute_dtype, find_device
     from bayescr.inference import annealing, gradients, guides
     from bayescr.models import likelihoods, priors
-    from bayescr.simulation import FIELDS
+    from bayescr.simulation import FIELDS, INSTRUMENTS
 
     place = find_device(device)
     yield "bayescr", __version__
@@ -82,6 +82,7 @@ def _installation(device: str) -> Iterator[Row]:
         "KL schedules": annealing.FAMILY,
         "estimators": gradients.FAMILY,
         "fields": FIELDS,
+        "instruments": INSTRUMENTS,
     }
     for family, members in families.items():
         yield family, ", ".join(members)

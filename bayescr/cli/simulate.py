@@ -13,7 +13,10 @@ from bayescr.errors import BayescrError
 
 __all__ = ["EXAMPLE", "simulate"]
 
-EXAMPLE = "Example:  bayescr simulate --field gc --frames 8 --size 512 --seed 0 -o frames"
+EXAMPLE = (
+    "Example:  bayescr simulate --field gc --frames 8 --size 512 --seed 0 -o frames   |   "
+    "bayescr simulate --instrument thin-ground-ccd --field open-cluster --workers 2 -o ground"
+)
 
 
 def simulate(
@@ -21,20 +24,27 @@ def simulate(
     field: Annotated[
         list[str],
         typer.Option(
-            help="extragalactic (ex), globular-cluster (gc) or resolved-galaxy (rg); may be given "
-            "several times."
+            help="extragalactic (ex), globular-cluster (gc), resolved-galaxy (rg), open-cluster, "
+            "star-field, spectrum or dark; may be given several times."
         ),
     ],
+    instrument: Annotated[
+        str,
+        typer.Option(
+            help="hst-acs-wfc, hst-wfc3-uvis, thick-ground-ccd, thin-ground-ccd or lsst-itl."
+        ),
+    ] = "hst-acs-wfc",
     frames: Annotated[int, typer.Option(help="Exposures of each field.")] = 8,
     size: Annotated[str, typer.Option(help="Side in pixels, or HEIGHTxWIDTH.")] = "512",
     exposure_time: Annotated[
-        float | None, typer.Option(help="In seconds; default: drawn, 300 to 1200.")
+        float | None, typer.Option(help="In seconds; default: drawn as usual for the instrument.")
     ] = None,
     seed: Seed = 0,
+    workers: Annotated[int, typer.Option(help="Processes; the frames do not depend on it.")] = 1,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
-    """Simulate ACS-like exposures with SCI, DQ and the truth CRMASK.
+    """Simulate exposures with SCI, DQ, the truth CRMASK and a plane for each kind of defect.
 
     Frame k depends on the seed and k alone, not on how many frames are asked for.
     """
@@ -42,8 +52,10 @@ def simulate(
     check_folder(output)
 
     from bayescr import simulation
+    from bayescr.simulation.instruments import find_instrument
     from bayescr.simulation.sky import field_name
 
+    camera = find_instrument(instrument)
     names = list(dict.fromkeys(field_name(name) for name in field))
     show = shows_progress(quiet=quiet)
     with track("simulate", len(names) * max(frames, 1), show=show) as advance:
@@ -52,15 +64,17 @@ def simulate(
                 output,
                 name,
                 frames=frames,
+                instrument=camera,
                 size=shape,
                 seed=seed,
                 exposure_time=exposure_time,
+                workers=workers,
                 overwrite=overwrite,
                 progress=lambda done: advance(),
             )
     typer.echo(
-        f"{frames * len(names)} frame(s) of {shape[0]} x {shape[1]} pixels, {', '.join(names)}: "
-        f"{output}"
+        f"{frames * len(names)} frame(s) of {shape[0]} x {shape[1]} pixels, {camera.name}, "
+        f"{', '.join(names)}: {output}"
     )
 
 

@@ -6,6 +6,7 @@ magnitudes in the exposure's band.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ __all__ = ["Canvas"]
 
 Array = np.ndarray[Any, Any]
 
-EDGE = 0.3  # electrons: a source may end where less than this is left in a pixel
+EDGE = 0.3  # electrons
 STAMP_RADII = (10, 32, RADIUS)
 
 
@@ -29,6 +30,9 @@ class Canvas:
         band: The filter.
         psf: The exposure's point-spread function.
         pixel_scale: [arcsec].
+        faintest: Magnitude from which on sources drown in the noise; fields may leave them out.
+        limit: Brightest smooth light [electrons]: who meets more exposes for less.
+        edge: A source may end where less than this is left in a pixel [electrons].
     """
 
     def __init__(
@@ -39,17 +43,28 @@ class Canvas:
         band: Band,
         psf: Psf,
         pixel_scale: float,
+        faintest: float = np.inf,
+        limit: float = np.inf,
+        edge: float = EDGE,
     ) -> None:
         self.shape = shape
         self.exposure_time = exposure_time
         self.band = band
         self.psf = psf
         self.pixel_scale = pixel_scale
+        self.faintest = faintest
+        self.limit = limit
+        self.edge = edge
         self.image = np.zeros(shape)
 
     def electrons(self, magnitude: Array | float) -> Any:
         """Electrons that a source of this magnitude leaves during the exposure."""
         return self.exposure_time * 10 ** (0.4 * (self.band.zero_point - np.asarray(magnitude)))
+
+    @property
+    def sky(self) -> float:
+        """Mean electrons per pixel that the sky leaves during the exposure."""
+        return self.band.sky * (self.pixel_scale / 0.05) ** 2 * self.exposure_time
 
     def positions(self, number: int, rng: np.random.Generator, *, margin: float = 0.0) -> Array:
         """Uniform random x and y, (2, number), in the frame and ``margin`` pixels around it."""
@@ -65,15 +80,15 @@ class Canvas:
         """Stamp point sources, each on the nearest quarter of a pixel.
 
         A star's stamp is the smallest of ``STAMP_RADII`` at whose edge the star has faded below
-        ``EDGE`` electrons per pixel. Stars off the frame still shine onto it.
+        ``edge`` electrons per pixel. Stars off the frame still shine onto it.
 
         Args:
             x: (N,) column of the centre.
             y: (N,) row of the centre.
             electrons: (N,) total, out to the last diffraction spike.
         """
-        stamps = [self._stamps(radius) for radius in STAMP_RADII]
-        limits = np.array([EDGE / edge for _, edge in stamps[:-1]])
+        stamps = self._stamps
+        limits = np.array([self.edge / brightest for _, brightest in stamps[:-1]])
         column, phase_x = _quarters(x)
         row, phase_y = _quarters(y)
         size = np.searchsorted(limits, electrons)
@@ -115,7 +130,11 @@ class Canvas:
         cut = stamp[max(-top, 0) :, max(-left, 0) :]
         window += cut[: window.shape[0], : window.shape[1]]
 
-    def _stamps(self, radius: int) -> tuple[list[list[Array]], float]:
+    @cached_property
+    def _stamps(self) -> list[tuple[list[list[Array]], float]]:
+        return [self._cut_stamps(radius) for radius in STAMP_RADII]
+
+    def _cut_stamps(self, radius: int) -> tuple[list[list[Array]], float]:
         """The PSF at every phase, (4, 4) stamps of 2 radius + 1 pixels, and its largest edge."""
         centre, k = RADIUS * OVERSAMPLING, OVERSAMPLING
         padded = np.pad(self.psf.image, k)

@@ -1,26 +1,33 @@
-"""From expected electrons to a raw frame: shot noise, full well, read noise, defects.
-
-    electrons = bleed(Poisson(scene + sky + dark + defects) + cosmic rays) + Normal(0, read_noise)
-
-Charge above the full well runs along its column, half each way, into the pixels that have room.
-Most hot pixels and all dead ones are flagged; the few that are not, and the warm pixels, look like
-the smallest cosmic rays and are there to be told apart from them.
-"""
+"""What a CCD is like: noise, gain, defects, charge transfer; see ``defects`` and ``readout``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
 
-import numpy as np
-
+from bayescr._checks import is_number
 from bayescr.errors import BayescrError
 
-__all__ = ["DQ_BAD", "DQ_HOT", "DQ_SATURATED", "Defects", "Detector", "bleed", "draw_defects"]
+__all__ = [
+    "DQ_BAD",
+    "DQ_COLUMN",
+    "DQ_HOT",
+    "DQ_SATURATED",
+    "DQ_WARM",
+    "Detector",
+]
 
-Array = np.ndarray[Any, Any]
+DQ_BAD, DQ_HOT, DQ_WARM, DQ_COLUMN, DQ_SATURATED = 4, 16, 64, 128, 256  # Hubble's bits
 
-DQ_BAD, DQ_HOT, DQ_SATURATED = 4, 16, 256  # Hubble's data-quality bits
+_NOT_NEGATIVE = (
+    "read_noise", "dark_current", "gain", "row_noise", "column_noise", "amplifier_step",
+    "pickup", "response_scatter",
+)  # fmt: skip
+_POSITIVE = ("pixel_scale", "full_well", "rows", "columns", "trail_length")
+_SHARES = (
+    "hot_fraction", "hot_flagged", "warm_fraction", "dead_fraction", "dead_flagged",
+    "bad_column_fraction", "bad_column_flagged", "saturation_flagged", "transfer_loss",
+)  # fmt: skip
+_RANGES = ("hot_current", "warm_current")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,83 +36,77 @@ class Detector:
 
     Attributes:
         pixel_scale: [arcsec].
+        rows: Of the detector between its first pixel and the amplifier; a frame is a piece of it.
+        columns: Of the detector that one amplifier reads.
         read_noise: Standard deviation [electrons].
+        gain: Electrons per count, to which the frame is rounded; 0 for no rounding.
         dark_current: [electron / s / pixel].
         full_well: [electrons].
-        hot_fraction: Share of hot pixels, dark current 0.1 to 20 e-/s, uniform in the logarithm.
-        hot_flagged: Share of the hot pixels that DQ knows of, of those above 0.4 e-/s.
-        dead_fraction: Share of dead pixels, which collect a tenth of their light; all flagged.
+        response_scatter: Pixel-to-pixel scatter of the sensitivity that no flat field took out.
+        hot_fraction: Share of hot pixels.
+        hot_current: Range of their dark current [electron / s], uniform in the logarithm.
+        hot_flagged: Share of the hot pixels that DQ knows of, of those above four times the least.
+        warm_fraction: Share of warm pixels: many, and faint.
+        warm_current: Range of their dark current [electron / s], uniform in the logarithm.
+        dead_fraction: Share of dead pixels, which collect a tenth of their light.
+        dead_flagged: Share of the dead pixels that DQ knows of.
+        bad_column_fraction: Share of columns that begin a group of bad ones; see ``defects``.
+        bad_column_flagged: Share of the groups that DQ knows of.
+        saturation_flagged: Share of exposures whose saturated pixels DQ knows of.
+        transfer_loss: Share of its charge that a pixel leaves behind in each transfer to the next
+            row, on the way to the amplifier.
+        trail_length: Of what is left behind, e-folding [pixel].
+        row_noise: Standard deviation of the rows' offsets [electrons].
+        column_noise: Standard deviation of the columns' offsets [electrons].
+        amplifier_step: Standard deviation of an amplifier's offset [electrons].
+        pickup: Amplitude of a hum that the electronics pick up while reading out [electrons].
 
     References:
         ACS Instrument Handbook: 84700 e- full well, 4 to 5 e- read noise; about 1% hot pixels.
+        Anderson & Bedin, "An Empirical Pixel-Based Correction for Imperfect CTE. I. HST's ACS",
+        arXiv:1007.3987 (trails of tens of pixels). Grogin et al., "Post-SM4 ACS/WFC Bias
+        Striping", ISR ACS 2011-05 (row noise of 0.9 e-).
     """
 
     pixel_scale: float = 0.05
+    rows: int = 2048
+    columns: int = 2048
     read_noise: float = 5.0
+    gain: float = 2.0
     dark_current: float = 0.01
     full_well: float = 84_700.0
+    response_scatter: float = 0.005
     hot_fraction: float = 0.002
+    hot_current: tuple[float, float] = (0.1, 20.0)
     hot_flagged: float = 0.9
+    warm_fraction: float = 0.01
+    warm_current: tuple[float, float] = (0.03, 0.1)
     dead_fraction: float = 0.0003
+    dead_flagged: float = 0.9
+    bad_column_fraction: float = 0.001
+    bad_column_flagged: float = 0.8
+    saturation_flagged: float = 0.9
+    transfer_loss: float = 2e-5
+    trail_length: float = 8.0
+    row_noise: float = 0.9
+    column_noise: float = 0.3
+    amplifier_step: float = 1.0
+    pickup: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("read_noise", "dark_current"):
+        for name in _NOT_NEGATIVE:
             value = getattr(self, name)
-            if not (np.isfinite(value) and value >= 0):
+            if not (is_number(value) and value >= 0):
                 raise BayescrError(f"{name} is {value}: expected a finite number not below 0")
-        for name in ("pixel_scale", "full_well"):
+        for name in _POSITIVE:
             value = getattr(self, name)
-            if not (np.isfinite(value) and value > 0):
+            if not (is_number(value) and value > 0):
                 raise BayescrError(f"{name} is {value}: expected a finite number above 0")
-        for name in ("hot_fraction", "hot_flagged", "dead_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise BayescrError(f"{name} is {getattr(self, name)}: expected a share from 0 to 1")
-
-
-class Defects(NamedTuple):
-    """The pixels that do not behave.
-
-    Attributes:
-        dark_current: (H, W) of every pixel [electron / s].
-        sensitivity: (H, W), 1 for a good pixel.
-        dq: (H, W) int16, 16 for the known hot pixels and 4 for dead ones.
-    """
-
-    dark_current: Array
-    sensitivity: Array
-    dq: Array
-
-
-def draw_defects(shape: tuple[int, int], detector: Detector, rng: np.random.Generator) -> Defects:
-    """Draw the hot and dead pixels of a detector."""
-    hot = rng.random(shape) < detector.hot_fraction
-    dead = rng.random(shape) < detector.dead_fraction
-    current = np.where(hot, 10 ** rng.uniform(-1.0, 1.3, size=shape), 0.0)
-    known = (current > 0.4) & (rng.random(shape) < detector.hot_flagged)
-    return Defects(
-        dark_current=detector.dark_current + current,
-        sensitivity=np.where(dead, 0.1, 1.0),
-        dq=(DQ_HOT * known + DQ_BAD * dead).astype(np.int16),
-    )
-
-
-def bleed(electrons: Array, full_well: float) -> Array:
-    """Move charge above the full well along its column; a copy, at most ``full_well`` anywhere.
-
-    Charge is conserved, but for what runs over the end of a column.
-
-    Example:
-        >>> bleed(np.array([[0.0], [30.0], [0.0]]), 15.0).ravel()
-        array([ 7.5, 15. ,  7.5])
-    """
-    image = electrons.copy()
-    for number in np.flatnonzero((image > full_well).any(axis=0)):
-        column = image[:, number].copy()
-        for row in np.flatnonzero(column > full_well):
-            half = (column[row] - full_well) / 2
-            column[row] = full_well
-            for side in (column[row + 1 :], column[:row][::-1]):
-                room = np.cumsum(np.maximum(full_well - side, 0))
-                side += np.diff(np.minimum(room, half), prepend=0.0)
-        image[:, number] = column
-    return image
+        for name in _SHARES:
+            value = getattr(self, name)
+            if not (is_number(value) and 0 <= value <= 1):
+                raise BayescrError(f"{name} is {value}: expected a share from 0 to 1")
+        for name in _RANGES:
+            value = getattr(self, name)
+            if not (len(value) == 2 and all(map(is_number, value)) and 0 < value[0] <= value[1]):
+                raise BayescrError(f"{name} is {value}: expected (low, high) above 0")

@@ -5,8 +5,9 @@ drifts, by diffusion in time, to a Gaussian of standard deviation
 
     sigma(h) = diffusion * sqrt(h / d)
 
-(the drift time grows with h). The Gaussian is integrated over each pixel exactly, out to four
-standard deviations; what falls outside the frame is lost.
+(the drift time grows with h), to which a cloud that was wide at the start adds in quadrature. The
+Gaussian is integrated over each pixel exactly, out to four standard deviations; what falls outside
+the frame is lost.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ def collect(
     pixel_size: float,
     diffusion: float,
     thickness: float,
+    cloud: float = 0.0,
 ) -> Array:
     """Electrons in each pixel, (H, W) float32.
 
@@ -43,14 +45,15 @@ def collect(
         pixel_size: [um].
         diffusion: Standard deviation of a cloud from the far side of the layer [um].
         thickness: Of the layer [um].
+        cloud: Standard deviation of the clouds where they start [um].
     """
     height, width = shape
-    reach = int(np.ceil(4 * diffusion / pixel_size))
+    reach = int(np.ceil(4 * np.hypot(diffusion, cloud) / pixel_size))
     x, y = deposits.position[:, 0] / pixel_size, deposits.position[:, 1] / pixel_size
     near = (x >= -reach) & (x < width + reach) & (y >= -reach) & (y < height + reach)
     x, y, charge = x[near], y[near], deposits.charge[near]
     relative = np.clip(deposits.position[near, 2] / thickness, 0.0, 1.0)
-    sigma = np.maximum(diffusion / pixel_size * np.sqrt(relative), 1e-6)
+    sigma = np.maximum(np.hypot(diffusion * np.sqrt(relative), cloud) / pixel_size, 1e-6)
 
     pad = 2 * reach  # so that every cloud that is near fits
     padded = np.zeros((height + 2 * pad, width + 2 * pad))

@@ -1,19 +1,27 @@
 """Slow electrons in a silicon layer: the worms of thick detectors and the branches of tracks.
 
-An electron of kinetic energy T is walked in steps until it stops or leaves the layer. A step of
-length s costs the energy that shortens its remaining range by s, T -> R^-1(R(T) - s) with
+An electron of kinetic energy T is walked in steps until it stops or leaves the layer. On a step of
+length s it loses energy collision by collision (``energy_loss``), on average the collision stopping
+power
 
-    R(T) = 0.412 T^(1.265 - 0.0954 ln T) g/cm2,   T in MeV   (Katz & Penfold)
+    S(T) = k / beta^2 [ln((beta gamma)^2 (gamma - 1) (m c^2)^2 / (2 I^2)) + F(gamma) - delta]
+    F    = 1 - beta^2 - (2 gamma - 1) / gamma^2 ln 2 + ((gamma - 1) / gamma)^2 / 8
 
-and turns it by a Gaussian angle per plane of standard deviation (Highland; X0 = 93.7 mm)
+(Moller; no collision transfers more than T / 2), and is deflected by elastic scattering off the
+screened nuclei (Moliere) with
 
-    theta_0 = 13.6 MeV / (beta c p) sqrt(s / X0) (1 + 0.038 ln(s / X0))
+    <1 - cos theta> = s / lambda,   1 / lambda = 2 pi N Z (Z + 1) r_e^2 / (beta^2 gamma)^2 *
+                                                 [ln(1 + 1 / eta) - 1 / (1 + eta)]
 
-so that it curls up as it slows down. What it loses stays where the step is.
+which does not depend on how a path is cut into steps and makes it curl up as it slows down. What
+it loses stays where the step is; fast electrons that it knocks on are walked as well.
 
 References:
-    Katz & Penfold, "Range-energy relations for electrons", Rev. Mod. Phys. 24, 28 (1952).
-    Particle Data Group, "Passage of particles through matter": multiple scattering.
+    Particle Data Group, "Passage of particles through matter": energy loss of electrons.
+    Fernandez-Varea et al., "On the theory and simulation of multiple elastic scattering of
+    electrons", Nucl. Instr. Meth. B 73, 447 (1993): transport mean free path, screening eta.
+    Katz & Penfold, "Range-energy relations for electrons", Rev. Mod. Phys. 24, 28 (1952), whose
+    practical ranges come out of it.
 """
 
 from __future__ import annotations
@@ -22,17 +30,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from bayescr.simulation.energy_loss import PAIR_ENERGY
+from bayescr.simulation.energy_loss import PAIR_ENERGY, energy_loss
+from bayescr.simulation.particles import (
+    ELECTRON_MASS,
+    LANDAU_XI,
+    MEAN_EXCITATION,
+    beta_gamma,
+    density_effect,
+)
 
-__all__ = ["ELECTRON_MASS", "Deposits", "electron_range", "isotropic", "walk_electrons"]
+__all__ = [
+    "Deposits",
+    "electron_energy",
+    "electron_range",
+    "isotropic",
+    "knocked_on",
+    "walk_electrons",
+]
 
 Array = np.ndarray[Any, Any]
 
-DENSITY = 2.329  # g / cm3
-RADIATION_LENGTH = 93_700.0  # um
-ELECTRON_MASS = 0.511  # MeV
-SLOWEST = 0.010  # MeV: below, the range is 1 um and the electron stops on the spot
-_ENERGIES = np.geomspace(0.001, 10.0, 2000)  # MeV
+SLOWEST = 0.010  # MeV: below, the range is 1.5 um and the electron stops on the spot
+SHARE = 0.1  # of the range that is left, that a step takes at most
+SHORTEST = 0.3  # um, of a step
+SCATTERING = 5.24e-4  # 1 / um: 2 pi r_e^2 N Z (Z + 1), with 5.0e22 atoms / cm3 and Z = 14
+FINE_STRUCTURE, ATOMIC_NUMBER = 1 / 137.036, 14
 
 
 class Deposits(NamedTuple):
@@ -48,13 +70,13 @@ class Deposits(NamedTuple):
 
 
 def electron_range(energy: Array) -> Array:
-    """Range of an electron in silicon [um] against its kinetic energy [MeV]."""
-    slow = np.minimum(energy, 2.5)  # the fit ends here; above, 2 MeV cm2/g or 466 eV / um
-    fit = 0.412 * slow ** (1.265 - 0.0954 * np.log(slow))
-    return (fit + (energy - slow) / 2.0) / DENSITY * 1e4
+    """Length of the path on which an electron of kinetic energy T [MeV] stops in silicon [um]."""
+    return np.interp(energy, _ENERGIES, _RANGES)
 
 
-_RANGES = electron_range(_ENERGIES)
+def electron_energy(path: Array) -> Array:
+    """Kinetic energy [MeV] of the electron that stops on this path [um]."""
+    return np.interp(path, _RANGES, _ENERGIES)
 
 
 def isotropic(number: int, rng: np.random.Generator) -> Array:
@@ -80,27 +102,95 @@ def walk_electrons(
         energy: (N,) kinetic energies [MeV].
         rng: Source of randomness.
         thickness: Of the layer [um].
-        step: Length of a step [um].
+        step: Longest step [um]; knock-on electrons with a longer range are walked, too.
     """
     where, freed = [np.empty((0, 3))], [np.empty(0)]
+    knock_on = 1e6 * max(float(np.interp(step, _RANGES, _ENERGIES)), 2 * SLOWEST)
     while len(energy):
-        left = np.interp(electron_range(energy) - step, _RANGES, _ENERGIES, left=0.0)
-        left[left < SLOWEST] = 0.0
-        where.append(position + direction * (step / 2))
-        freed.append((energy - left) * 1e6 / PAIR_ENERGY)
-        position = position + direction * step
-        alive = (left > 0) & (position[:, 2] > 0) & (position[:, 2] < thickness)
-        position, energy = position[alive], left[alive]
-        direction = _scatter(direction[alive], energy, step, rng)
+        length = np.clip(SHARE * electron_range(energy), SHORTEST, step)
+        loss = energy_loss(
+            length,
+            rng,
+            stopping=collision_loss(energy),
+            largest=energy * 5e5,
+            knock_on=knock_on,
+        )
+        # A step may draw more than there is: then the electron stops, and frees what it had.
+        branch = loss.knock_on_piece
+        given = np.bincount(branch, loss.knock_on_energy, minlength=len(energy)) * 1e-6
+        has_branches = given < energy
+        local = np.minimum(loss.local * 1e-6, energy - given * has_branches)
+        left = energy - local - given * has_branches
+        stops = left < SLOWEST
+        local[stops] += left[stops]
+        where.append(position + direction * (length / 2)[:, None])
+        freed.append(local * 1e6 / PAIR_ENERGY)
+
+        position = position + direction * length[:, None]
+        inside = (position[:, 2] > 0) & (position[:, 2] < thickness)
+        alive = ~stops & inside
+        branch = branch[(has_branches & inside)[branch]]
+        kicked = loss.knock_on_energy[(has_branches & inside)[loss.knock_on_piece]] * 1e-6
+        turned = deflected(direction, scattering_power(energy) * length, rng)
+        position = np.concatenate([position[alive], position[branch]])
+        direction = np.concatenate([turned[alive], knocked_on(direction[branch], kicked, rng)])
+        energy = np.concatenate([left[alive], kicked])
     return Deposits(np.concatenate(where), np.concatenate(freed))
 
 
-def _scatter(direction: Array, energy: Array, step: float, rng: np.random.Generator) -> Array:
-    """Turn unit vectors by Highland's angle: two Gaussian components across the direction."""
-    beta_cp = energy * (energy + 2 * ELECTRON_MASS) / (energy + ELECTRON_MASS)  # MeV
-    thin = step / RADIATION_LENGTH
-    angle = 13.6 / beta_cp * np.sqrt(thin) * (1 + 0.038 * np.log(thin))
-    kick = rng.normal(size=direction.shape) * angle[:, None]
-    kick -= direction * (kick * direction).sum(axis=1, keepdims=True)
-    turned = direction + kick
-    return turned / np.linalg.norm(turned, axis=1, keepdims=True)
+def knocked_on(parent: Array, energy: Array, rng: np.random.Generator) -> Array:
+    """Directions of electrons that a fast particle knocks on, cos^2 = T / (T + 2 m c^2).
+
+    Args:
+        parent: (N, 3) directions of the particles.
+        energy: (N,) kinetic energies T of the electrons [MeV].
+        rng: Source of randomness.
+    """
+    return _turned(parent, np.sqrt(energy / (energy + 2 * ELECTRON_MASS)), rng)
+
+
+def collision_loss(energy: Array) -> Array:
+    """Mean energy loss of an electron of kinetic energy T [MeV] in collisions [eV / um]."""
+    gamma = 1 + energy / ELECTRON_MASS
+    speed = beta_gamma(energy, ELECTRON_MASS)
+    beta2 = 1 - 1 / gamma**2
+    ratio = 1e6 * ELECTRON_MASS / MEAN_EXCITATION
+    logarithm = np.log(speed**2 * (gamma - 1) / 2 * ratio**2)
+    rest = 1 - beta2 - (2 * gamma - 1) / gamma**2 * np.log(2) + ((gamma - 1) / gamma) ** 2 / 8
+    return LANDAU_XI / beta2 * (logarithm + rest - density_effect(speed))
+
+
+def scattering_power(energy: Array) -> Array:
+    """Mean 1 - cos of the deflection of an electron per length [1 / um]."""
+    speed = beta_gamma(energy, ELECTRON_MASS)
+    beta2 = speed**2 / (1 + speed**2)
+    thomas_fermi = FINE_STRUCTURE * ATOMIC_NUMBER ** (1 / 3) / 0.885
+    coulomb = (FINE_STRUCTURE * ATOMIC_NUMBER) ** 2 / beta2
+    eta = (thomas_fermi / speed) ** 2 * (1.13 + 3.76 * coulomb) / 4
+    return SCATTERING / (speed**2 * beta2) * (np.log1p(1 / eta) - 1 / (1 + eta))
+
+
+def deflected(direction: Array, mean: Array, rng: np.random.Generator) -> Array:
+    """Turn unit vectors: 1 - cos is exponential (Gaussian angles), at most 2."""
+    return _turned(direction, 1 - np.minimum(rng.exponential(mean), 2.0), rng)
+
+
+def _turned(direction: Array, cosine: Array, rng: np.random.Generator) -> Array:
+    """Unit vectors at an angle from ``direction``, on any side of it."""
+    side = isotropic(len(direction), rng)
+    side -= direction * (side * direction).sum(axis=1, keepdims=True)
+    side /= np.linalg.norm(side, axis=1, keepdims=True)
+    cosine = cosine[:, None]
+    return cosine * direction + np.sqrt(1 - cosine**2) * side
+
+
+def _path_lengths() -> tuple[Array, Array]:
+    """Kinetic energies [MeV] and the paths on which they are lost [um], both from 0."""
+    energy = np.geomspace(1e-3, 100.0, 2000)
+    loss = collision_loss(energy) * 1e-6
+    steps = np.diff(energy) * (1 / loss[1:] + 1 / loss[:-1]) / 2
+    path = energy[0] / loss[0] + np.concatenate([[0.0], np.cumsum(steps)])
+    return np.concatenate([[0.0], energy]), np.concatenate([[0.0], path])
+
+
+_ENERGIES, _RANGES = _path_lengths()

@@ -1,86 +1,70 @@
 """Cosmic rays: from the flux through a silicon layer to electrons in pixels.
 
-An isotropic flux crosses a flat layer with directions whose zenith angle has cos^2(theta) uniform
-on [0, 1] (the flux through a surface goes as cos(theta)) and uniform azimuth, so a layer of
-thickness d is crossed along d / cos(theta): mean 2 d, median 1.41 d. The number of events is
-Poisson(rate * area * exposure time). Each track is straight and is cut into equal pieces of at most
-a tenth of a pixel; the energy of each piece is drawn collision by collision (``energy_loss``) and
-fast knock-on electrons are followed (``electrons``). A share of events, the worms, are slow
-electrons freed inside the layer (Compton scattering of gamma rays, beta decay). The charge of each
-piece then spreads on its way to the gates (``diffusion``).
+The number of events in a layer is Poisson(rate * area * exposure time). Each is one of
+
+- a fast nucleus or muon, which crosses in a straight line, slows down and may stop (``particles``),
+- a worm: an electron freed in the layer or around it by a gamma ray (Compton scattering) or a beta
+  decay, which scatters until it stops (``electrons``),
+- an alpha particle from radioactive dust on the far side, which stops within 30 um in so dense a
+  charge that the charge itself drives it apart.
+
+Paths are cut into pieces of at most a tenth of a pixel; the energy of each piece is drawn collision
+by collision (``energy_loss``), fast knock-on electrons are walked too, and the charge of each piece
+spreads on its way to the gates (``diffusion``).
+
+Directions. An intensity cos^n(zenith) arrives from the upper half of the sky, n = 0 in orbit and 2
+for muons at sea level; a surface meets it in proportion to |cos| of the angle to its normal.
+
+Worms. In matter that frees n electrons per volume, and in which they come R far, n R / 4 of them
+cross a unit of surface one way, each at a random point of its path. So a layer of thickness d holds
+
+    n d  that start inside,    n w R / 2  that enter through its two faces,
+
+w being the share of the surroundings that is such matter: worms that enter are the more the longer
+they are.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from bayescr.errors import BayescrError
+from bayescr.simulation.cosmic_rays import CosmicRays
 from bayescr.simulation.diffusion import collect
 from bayescr.simulation.electrons import (
-    ELECTRON_MASS,
     Deposits,
+    electron_energy,
     electron_range,
     isotropic,
+    knocked_on,
     walk_electrons,
 )
-from bayescr.simulation.energy_loss import PAIR_ENERGY, energy_loss
+from bayescr.simulation.energy_loss import HARD_MAX, PAIR_ENERGY, energy_loss
+from bayescr.simulation.particles import (
+    HELIUM_MASS,
+    beta_gamma,
+    draw_energy,
+    largest_transfer,
+    slowed,
+    stopping_power,
+    stopping_range,
+)
 
-__all__ = ["CosmicRays", "cosmic_ray_charge", "crossing_directions", "straight_tracks", "worms"]
+__all__ = [
+    "CosmicRays",
+    "alphas",
+    "cosmic_ray_charge",
+    "crossing_directions",
+    "straight_tracks",
+    "worms",
+]
 
 Array = np.ndarray[Any, Any]
 
 PIECE = 0.1  # longest piece of a path, in pixels
 MARGIN = 20.0  # thicknesses around the frame from which tracks may enter it
-
-
-@dataclass(frozen=True, kw_only=True)
-class CosmicRays:
-    """The flux of cosmic rays and the silicon it crosses; the defaults are ACS/WFC in orbit.
-
-    Attributes:
-        rate: Events through the detector plane [1 / s / cm^2]; about 1.1 for ACS/WFC.
-        thickness: Of the silicon [um]; ACS/WFC is 12.6 to 17.1 um thick.
-        pixel_size: [um].
-        diffusion: Standard deviation of the charge cloud from the far side of the layer [um].
-        helium_fraction: Share of alpha particles, which free four times the charge.
-        worm_fraction: Share of events that are slow electrons.
-        worm_energy: Range of their kinetic energies [MeV], uniform in the logarithm.
-
-    References:
-        Miles et al., "Using Cosmic Rays detected by HST as Geophysical Markers I",
-        arXiv:2006.00909 (rate, thickness). Riess, "A First Look at Cosmic Rays on ACS",
-        ISR ACS 2002-07 (what comes out: 1.5 to 3% of pixels in 1000 s, median event 1000 e-
-        and 4 to 5 pixels). Krist, ISR ACS 2003-06 (charge diffusion).
-
-    Example:
-        A thick, fully depleted CCD on the ground, where worms are common:
-
-        >>> ground = CosmicRays(rate=0.1, thickness=250, diffusion=7.0, worm_fraction=0.8)
-    """
-
-    rate: float = 1.1
-    thickness: float = 14.5
-    pixel_size: float = 15.0
-    diffusion: float = 5.0
-    helium_fraction: float = 0.1
-    worm_fraction: float = 0.05
-    worm_energy: tuple[float, float] = (0.05, 1.2)
-
-    def __post_init__(self) -> None:
-        for name, lowest in (("rate", True), ("diffusion", True), ("thickness", False)):
-            _check_size(name, getattr(self, name), zero=lowest)
-        _check_size("pixel_size", self.pixel_size, zero=False)
-        for name in ("helium_fraction", "worm_fraction"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise BayescrError(f"{name} is {getattr(self, name)}: expected a share from 0 to 1")
-        low, high = self.worm_energy
-        if not 0.01 <= low <= high <= 10:
-            raise BayescrError(
-                f"worm_energy is {self.worm_energy}: expected (low, high) in MeV, within 0.01 to 10"
-            )
+KNOCK_ON_REACH = 200.0  # um around the frame: knock-on electrons of tracks outside it
 
 
 def cosmic_ray_charge(
@@ -106,60 +90,201 @@ def cosmic_ray_charge(
     """
     rays = cosmic_rays or CosmicRays()
     margin = MARGIN * rays.thickness
-    low = np.array([-margin, -margin])
-    high = np.array([shape[1], shape[0]]) * rays.pixel_size + margin
-    events = rng.poisson(rays.rate * np.prod(high - low) * 1e-8 * exposure_time)
-    number_of_worms = rng.binomial(events, rays.worm_fraction)
-    entry = rng.uniform(low, high, size=(events, 2))
-    tracks = straight_tracks(entry[number_of_worms:], rng, cosmic_rays=rays)
-    slow = worms(entry[:number_of_worms], rng, cosmic_rays=rays)
-    deposits = Deposits(
-        np.concatenate([tracks.position, slow.position]),
-        np.concatenate([tracks.charge, slow.charge]),
+    size = np.array([shape[1], shape[0]]) * rays.pixel_size
+    low, high = np.array([-margin, -margin]), size + margin
+    number = rng.poisson(rays.rate * np.prod(high - low) * 1e-8 * exposure_time)
+    kinds = (rays.worm_fraction, rays.alpha_fraction)
+    number_of_worms, number_of_alphas, _ = rng.multinomial(number, [*kinds, 1 - sum(kinds)])
+    entry = rng.uniform(low, high, size=(number, 2))
+    slow, dense, fast = np.split(entry, [number_of_worms, number_of_worms + number_of_alphas])
+    parts = (
+        (straight_tracks(fast, rng, cosmic_rays=rays, frame=size), 0.0),
+        (worms(slow, rng, cosmic_rays=rays, frame=size), 0.0),
+        (alphas(dense, rng, cosmic_rays=rays), rays.plasma),
     )
-    return collect(
-        deposits,
-        shape,
-        pixel_size=rays.pixel_size,
-        diffusion=rays.diffusion,
-        thickness=rays.thickness,
-    )
+    image = np.zeros(shape, np.float32)
+    for deposits, cloud in parts:
+        image += collect(
+            deposits,
+            shape,
+            pixel_size=rays.pixel_size,
+            diffusion=rays.diffusion,
+            thickness=rays.thickness,
+            cloud=cloud,
+        )
+    return image
 
 
-def crossing_directions(number: int, rng: np.random.Generator) -> Array:
-    """Directions of an isotropic flux through a plane, downwards, unit vectors (number, 3)."""
-    cosine = np.sqrt(1 - rng.random(number))  # on (0, 1]
-    azimuth = rng.uniform(0, 2 * np.pi, number)
-    sine = np.sqrt(1 - cosine**2)
-    return np.stack([sine * np.cos(azimuth), sine * np.sin(azimuth), -cosine], axis=1)
+def crossing_directions(
+    number: int, rng: np.random.Generator, *, zenith_index: float = 0.0, tilt: float = 0.0
+) -> Array:
+    """Directions of a flux through a plane, unit vectors (number, 3).
+
+    Args:
+        number: How many.
+        rng: Source of randomness.
+        zenith_index: Power n of the intensity cos^n(zenith).
+        tilt: Angle between the plane's normal and the zenith, which leans towards +y [degrees].
+    """
+    zenith = np.array([0.0, np.sin(np.radians(tilt)), np.cos(np.radians(tilt))])
+    side = np.array([1.0, 0.0, 0.0])
+    front = np.cross(zenith, side)
+    found, missing = [np.empty((0, 3))], number
+    while missing:
+        # Directions of the intensity by themselves; the plane meets them in proportion to |cos|.
+        cosine = (1 - rng.random(2 * missing + 8)) ** (1 / (zenith_index + 1))
+        azimuth = rng.uniform(0, 2 * np.pi, len(cosine))
+        sine = np.sqrt(1 - cosine**2)
+        along = np.column_stack([sine * np.cos(azimuth), sine * np.sin(azimuth), cosine])
+        arriving = -along @ np.stack([side, front, zenith])
+        met = arriving[rng.random(len(arriving)) < np.abs(arriving[:, 2])][:missing]
+        found.append(met)
+        missing -= len(met)
+    return np.concatenate(found)
 
 
-def straight_tracks(entry: Array, rng: np.random.Generator, *, cosmic_rays: CosmicRays) -> Deposits:
-    """Charge freed by fast nuclei that enter through the far side of the layer.
+def straight_tracks(
+    entry: Array,
+    rng: np.random.Generator,
+    *,
+    cosmic_rays: CosmicRays,
+    frame: Array | None = None,
+) -> Deposits:
+    """Charge freed by fast nuclei or muons that enter through a face of the layer.
 
     Args:
         entry: (N, 2) x and y of the points of entry [um].
         rng: Source of randomness.
         cosmic_rays: Flux and silicon.
+        frame: Width and height from the origin [um]; tracks that pass it by are left out.
     """
     rays = cosmic_rays
-    direction = crossing_directions(len(entry), rng)
-    charge = np.where(rng.random(len(entry)) < rays.helium_fraction, 2.0, 1.0)
-    path = rays.thickness / -direction[:, 2]
+    direction = crossing_directions(len(entry), rng, zenith_index=rays.zenith_index, tilt=rays.tilt)
+    energy = draw_energy(len(entry), rng, scale=rays.energy_scale, index=rays.energy_index)
+    is_helium = rng.random(len(entry)) < rays.helium_fraction
+    if frame is not None:
+        ends = entry + rays.thickness / np.abs(direction[:, 2:]) * direction[:, :2]
+        near = np.maximum(entry, ends) > -KNOCK_ON_REACH
+        near &= np.minimum(entry, ends) < frame + KNOCK_ON_REACH
+        kept = near.all(axis=1)
+        entry, direction = entry[kept], direction[kept]
+        energy, is_helium = energy[kept], is_helium[kept]
+    mass = np.where(is_helium, HELIUM_MASS, rays.mass)
+    energy = np.where(is_helium, energy * HELIUM_MASS / rays.mass, energy)  # the same speed
+    return _crossing(entry, direction, energy, rng, rays, mass=mass, charge=1.0 + is_helium)
+
+
+def alphas(where: Array, rng: np.random.Generator, *, cosmic_rays: CosmicRays) -> Deposits:
+    """Charge freed by alpha particles of radioactive decays on the far side of the layer.
+
+    Args:
+        where: (N, 2) x and y of the points of entry [um].
+        rng: Source of randomness.
+        cosmic_rays: Flux and silicon.
+    """
+    direction = crossing_directions(len(where), rng)
+    energy = rng.uniform(*cosmic_rays.alpha_energy, len(where))
+    mass, charge = np.full(len(where), HELIUM_MASS), np.full(len(where), 2.0)
+    return _crossing(where, direction, energy, rng, cosmic_rays, mass=mass, charge=charge)
+
+
+def worms(
+    where: Array,
+    rng: np.random.Generator,
+    *,
+    cosmic_rays: CosmicRays,
+    frame: Array | None = None,
+) -> Deposits:
+    """Charge freed by slow electrons that start inside the layer or enter it.
+
+    Args:
+        where: (N, 2) x and y of the points where they start [um].
+        rng: Source of randomness.
+        cosmic_rays: Flux and silicon.
+        frame: Width and height from the origin [um]; worms too far to reach it are left out.
+    """
+    rays, number = cosmic_rays, len(where)
+    energy, reach = _worm_energies(number, rng, rays)
+    enters = rng.random(number) < 1 - rays.thickness / (rays.thickness + reach)
+    energy[enters] = electron_energy(rng.random(enters.sum()) * electron_range(energy[enters]))
+    height = rng.uniform(0, rays.thickness, number)
+    direction = isotropic(number, rng)
+    inwards = crossing_directions(number, rng)
+    from_below = rng.random(number) < 0.5
+    inwards[from_below, 2] *= -1
+    height[enters] = np.where(from_below, 0.0, rays.thickness)[enters]
+    direction[enters] = inwards[enters]
+    near: Array = np.ones(number, bool)
+    if frame is not None:
+        far = electron_range(energy)[:, None]
+        near = np.all((where > -far) & (where < frame + far), axis=1)
+    return walk_electrons(
+        np.column_stack([where, height])[near],
+        direction[near],
+        energy[near],
+        rng,
+        thickness=rays.thickness,
+        step=PIECE * rays.pixel_size,
+    )
+
+
+def _worm_energies(number: int, rng: np.random.Generator, rays: CosmicRays) -> tuple[Array, Array]:
+    """Kinetic energies at birth [MeV] of the worms seen, and w R / 2 of each [um]."""
+    edges = np.geomspace(*rays.worm_energy, 200)
+    middle = np.sqrt(edges[1:] * edges[:-1])
+    seen = rays.thickness + rays.surroundings * electron_range(middle) / 2
+    births = middle * (rays.worm_scale + middle) ** -rays.worm_index  # per logarithm of energy
+    bins = rng.choice(len(middle), number, p=births * seen / (births * seen).sum())
+    energy = edges[bins] * (edges[bins + 1] / edges[bins]) ** rng.random(number)
+    return energy, rays.surroundings * electron_range(energy) / 2
+
+
+def _crossing(
+    entry: Array,
+    direction: Array,
+    energy: Array,
+    rng: np.random.Generator,
+    rays: CosmicRays,
+    *,
+    mass: Array,
+    charge: Array,
+) -> Deposits:
+    """Straight paths through the layer, or to the end of the range, and their branches.
+
+    Args:
+        entry: (N, 2) [um].
+        direction: (N, 3).
+        energy: (N,) kinetic [MeV].
+        rng: Source of randomness.
+        rays: The silicon.
+        mass: (N,) [MeV].
+        charge: (N,) in units of the proton's.
+    """
+    through = rays.thickness / np.abs(direction[:, 2])
+    path = np.minimum(through, stopping_range(energy, mass, charge))
     pieces = np.ceil(path / (PIECE * rays.pixel_size)).astype(int)
     track = np.repeat(np.arange(len(entry)), pieces)
     first = np.repeat(np.cumsum(pieces) - pieces, pieces)
     length = (path / pieces)[track]
     travelled = (np.arange(len(track)) - first + 0.5) * length
-    start = np.column_stack([entry, np.full(len(entry), rays.thickness)])
+    start = np.column_stack([entry, np.where(direction[:, 2] < 0, rays.thickness, 0.0)])
     position = start[track] + direction[track] * travelled[:, None]
 
-    knock_on = _knock_on_energy(rays)
-    loss = energy_loss(length, rng, charge=charge[track], knock_on=knock_on)
+    speed = beta_gamma(slowed(energy[track], travelled, mass[track], charge[track]), mass[track])
+    largest = np.minimum(largest_transfer(speed, mass[track]), HARD_MAX)
+    loss = energy_loss(
+        length,
+        rng,
+        charge=charge[track],
+        stopping=stopping_power(speed, mass[track], largest=largest),
+        largest=largest,
+        knock_on=_knock_on_energy(rays),
+    )
+    kicked = loss.knock_on_energy * 1e-6
     branches = walk_electrons(
         position[loss.knock_on_piece],
-        _knock_on_directions(direction[track[loss.knock_on_piece]], loss.knock_on_energy, rng),
-        loss.knock_on_energy * 1e-6,
+        knocked_on(direction[track[loss.knock_on_piece]], kicked, rng),
+        kicked,
         rng,
         thickness=rays.thickness,
         step=PIECE * rays.pixel_size,
@@ -170,43 +295,6 @@ def straight_tracks(entry: Array, rng: np.random.Generator, *, cosmic_rays: Cosm
     )
 
 
-def worms(where: Array, rng: np.random.Generator, *, cosmic_rays: CosmicRays) -> Deposits:
-    """Charge freed by slow electrons that start inside the layer, at any depth and direction.
-
-    Args:
-        where: (N, 2) x and y of the points where they start [um].
-        rng: Source of randomness.
-        cosmic_rays: Flux and silicon.
-    """
-    rays = cosmic_rays
-    height = rng.uniform(0, rays.thickness, len(where))
-    low, high = np.log(rays.worm_energy)
-    return walk_electrons(
-        np.column_stack([where, height]),
-        isotropic(len(where), rng),
-        np.exp(rng.uniform(low, high, len(where))),
-        rng,
-        thickness=rays.thickness,
-        step=PIECE * rays.pixel_size,
-    )
-
-
 def _knock_on_energy(rays: CosmicRays) -> float:
     """Knock-on electrons are followed from the energy [eV] whose range is a third of a pixel."""
-    energies = np.geomspace(0.01, 1.0, 500)  # MeV
-    return 1e6 * float(np.interp(rays.pixel_size / 3, electron_range(energies), energies))
-
-
-def _knock_on_directions(parent: Array, energy: Array, rng: np.random.Generator) -> Array:
-    """Directions at cos^2 = T / (T + 2 m_e c^2) from a much heavier, fast parent."""
-    cosine = np.sqrt(energy / (energy + 2e6 * ELECTRON_MASS))[:, None]
-    side = isotropic(len(parent), rng)
-    side -= parent * (side * parent).sum(axis=1, keepdims=True)
-    side /= np.linalg.norm(side, axis=1, keepdims=True)
-    return cosine * parent + np.sqrt(1 - cosine**2) * side
-
-
-def _check_size(name: str, value: float, *, zero: bool) -> None:
-    if not (np.isfinite(value) and (value >= 0 if zero else value > 0)):
-        limit = "not below 0" if zero else "above 0"
-        raise BayescrError(f"{name} is {value}: expected a finite number {limit}")
+    return 1e6 * float(electron_energy(np.array(rays.pixel_size / 3)))

@@ -13,6 +13,7 @@ from astropy.io import fits
 from bayescr.cli.demo import DemoSettings, run_demo
 from bayescr.errors import BayescrError
 from bayescr.inference import Posterior
+from bayescr.simulation.series import PLANES
 
 TINY = DemoSettings(
     size=64, train=2, validation=1, test=1, width=2, map_epochs=1, guide_epochs=1, num_samples=2,
@@ -35,7 +36,9 @@ def test_what_it_leaves_behind(output):
     assert Posterior.load(output / "mean-field").name == "mean-field"
     with fits.open(output / "predicted.fits") as hdus:
         names = [hdu.name for hdu in hdus[1:]]
-    assert names == ["SCI", "DQ", "CRMASK_INPUT", "PROB", "ENTROPY", "MUTUAL_INFORMATION", "CRMASK"]
+    planes = ["CRCHARGE", *PLANES.values()]
+    maps = ["PROB", "ENTROPY", "MUTUAL_INFORMATION", "CRMASK"]
+    assert names == ["SCI", "DQ", "CRMASK_INPUT", *planes, *maps]
     for picture in ("predicted.png", "report/figures/reliability.png"):
         assert (output / picture).read_bytes().startswith(b"\x89PNG")
     assert "<h1>" in (output / "report" / "report.html").read_text(encoding="utf-8")

@@ -6,12 +6,13 @@ import pytest
 from bayescr.simulation.energy_loss import (
     HARD_MAX,
     HARD_MIN,
-    LANDAU_XI,
+    PAIR_ENERGY,
     SHELL_MAX,
     SOFT_ENERGY,
     SOFT_LOSS,
     energy_loss,
 )
+from bayescr.simulation.particles import LANDAU_XI
 
 TOP = 2.0e4  # followed from here on, so that the local loss has moments a sample can reach
 
@@ -82,3 +83,28 @@ def test_followed_collisions_have_the_rutherford_number_and_spectrum():
     above = (loss.knock_on_energy > 2 * cut).mean()
     share = (1 / (2 * cut) - 1 / HARD_MAX) / (1 / cut - 1 / HARD_MAX)
     assert above == pytest.approx(share, abs=5 * np.sqrt(0.25 / expected))
+
+
+def test_fast_particle_frees_about_77_pairs_a_micron_in_thick_silicon():
+    # Landau, Vavilov, Bichsel (PDG): Delta_p = xi [ln(2 m c^2 xi / (hbar omega_p)^2) + 0.2] at high
+    # energies, with a plasma energy of 31.05 eV in silicon.
+    path = 300.0
+    xi = LANDAU_XI * path
+    expected = xi * (np.log(2 * 0.511e6 * xi / 31.05**2) + 0.2)
+    assert expected / PAIR_ENERGY / path == pytest.approx(76.9, abs=0.1)
+    loss = energy_loss(np.full(100_000, path), np.random.default_rng(4)).local
+    counts, edges = np.histogram(loss, np.linspace(0.7, 1.4, 36) * expected)
+    peak = (edges[counts.argmax()] + edges[counts.argmax() + 1]) / 2
+    assert peak == pytest.approx(expected, rel=0.05)  # the module's 5%
+
+
+@pytest.mark.parametrize(("stopping", "largest"), [(500.0, 1e5), (8000.0, 2e3), (40_000.0, 100.0)])
+def test_mean_loss_is_the_stopping_power(stopping, largest):
+    number, length = 20_000, 3.0
+    loss = energy_loss(
+        np.full(number, length),
+        np.random.default_rng(5),
+        stopping=np.full(number, stopping),
+        largest=largest,
+    ).local
+    assert abs(loss.mean() - stopping * length) < 5 * loss.std() / np.sqrt(number)

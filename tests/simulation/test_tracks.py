@@ -2,13 +2,22 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bayescr.errors import BayescrError
 from bayescr.simulation.diffusion import collect
-from bayescr.simulation.electrons import Deposits, electron_range, walk_electrons
-from bayescr.simulation.energy_loss import LANDAU_XI, PAIR_ENERGY
+from bayescr.simulation.electrons import Deposits, electron_range
+from bayescr.simulation.energy_loss import PAIR_ENERGY
+from bayescr.simulation.particles import (
+    HELIUM_MASS,
+    LANDAU_XI,
+    PROTON_MASS,
+    stopping_range,
+)
 from bayescr.simulation.tracks import (
     CosmicRays,
+    alphas,
     cosmic_ray_charge,
     crossing_directions,
     straight_tracks,
@@ -55,24 +64,65 @@ def test_mean_charge_of_tracks_equals_path_times_mean_loss():
     assert means[0] == pytest.approx(2 * 14.5 * soft_and_hard / PAIR_ENERGY, rel=0.2)
 
 
-def test_electron_loses_all_its_energy_in_a_thick_layer():
-    energy = np.array([0.05, 0.2, 0.8])
-    start = np.array([[0.0, 0.0, 5000.0]]).repeat(3, axis=0)
-    direction = np.array([[1.0, 0.0, 0.0]]).repeat(3, axis=0)
-    deposits = walk_electrons(
-        start, direction, energy, np.random.default_rng(3), thickness=10_000.0, step=1.5
+@pytest.mark.parametrize(("tilt", "expected"), [(0.0, 1.0), (90.0, 0.5), (180.0, 1.0)])
+def test_muons_meet_an_upright_surface_half_as_often(tilt, expected):
+    # Share of the intensity cos^2 that a surface meets, from the directions themselves: the mean
+    # of 1 / |cos| over what crosses is one over the flux, per unit of intensity. Over the upper
+    # half, the integral of cos^2 is 2 pi / 3, of cos^3 (flux through a level surface) pi / 2.
+    direction = crossing_directions(400_000, np.random.default_rng(1), zenith_index=2.0, tilt=tilt)
+    normal = np.abs(direction[:, 2])
+    kept = normal > 0.01  # the mean of 1 / |cos| has a heavy tail; 1% of the sky's intensity
+    flux = (2 * np.pi / 3) / np.mean(kept / np.maximum(normal, 0.01))
+    assert flux / (np.pi / 2) == pytest.approx(expected, rel=0.04)
+    zenith = np.array([0.0, np.sin(np.radians(tilt)), np.cos(np.radians(tilt))])
+    assert (direction @ zenith < 0).all()  # nothing comes from below the horizon
+
+
+def test_tracks_run_along_the_columns_of_an_upright_detector():
+    direction = crossing_directions(50_000, np.random.default_rng(2), zenith_index=2.0, tilt=90.0)
+    down_columns = np.abs(direction[:, 1]) > np.abs(direction[:, 0])
+    assert down_columns.mean() > 0.7
+
+
+def test_alpha_particle_stops_with_all_its_energy_and_most_near_the_end():
+    rays = CosmicRays(thickness=200.0, alpha_energy=(5.3, 5.3))
+    deposits = alphas(np.zeros((40, 2)), np.random.default_rng(3), cosmic_rays=rays)
+    # Straggling by collisions: less than 2% of a single particle, 40 of them here.
+    assert deposits.charge.sum() == pytest.approx(40 * 5.3e6 / PAIR_ENERGY, rel=0.02)
+    path = stopping_range(np.array([5.3]), HELIUM_MASS, 2.0)[0]
+    travelled = np.linalg.norm(deposits.position - [0, 0, 200.0], axis=1)
+    assert travelled.max() < path
+    near_end = deposits.charge[travelled > 0.7 * path].sum() / deposits.charge.sum()
+    assert near_end > 0.36  # Bragg: the last 30% of the path; 30% without
+
+
+def test_slow_protons_stop_and_fast_ones_pass():
+    entry = np.zeros((300, 2))
+    ends = []
+    for scale in (0.5, 1e5):
+        rays = CosmicRays(
+            thickness=100.0, helium_fraction=0.0, energy_scale=scale, energy_index=5.0
+        )
+        tracks = straight_tracks(entry, np.random.default_rng(4), cosmic_rays=rays)
+        ends.append(tracks.position[:, 2].min())
+    assert ends[0] > 100.0 - stopping_range(np.array([5.0]), PROTON_MASS)[0]
+    assert ends[1] < 1.0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
+def test_worms_enter_in_proportion_to_the_surroundings(share):
+    # Electrons of one energy: of d + w R / 2, w R / 2 enter at a face. Those make their first step,
+    # a tenth of a pixel, there.
+    energy, thickness, number = 0.1, 20.0, 400
+    rays = CosmicRays(
+        thickness=thickness, pixel_size=2.0, worm_energy=(energy, energy), surroundings=share
     )
-    assert deposits.charge.sum() == pytest.approx(energy.sum() * 1e6 / PAIR_ENERGY, rel=1e-9)
-    assert (deposits.charge >= 0).all()
-    # The walk bends, so it ends nearer than the range, and not absurdly near.
-    reach = np.linalg.norm(deposits.position - start[0], axis=1).max()
-    assert 0.2 * electron_range(energy)[2] < reach < electron_range(energy)[2]
-
-
-def test_range_of_a_fast_electron_is_katz_and_penfolds():
-    # 1 MeV: 0.412 g/cm2, in silicon 1769 um.
-    assert electron_range(np.array([1.0]))[0] == pytest.approx(1769.0, rel=1e-3)
-    assert (np.diff(electron_range(np.geomspace(0.001, 10, 500))) > 0).all()
+    deposits = worms(np.zeros((number, 2)), np.random.default_rng(0), cosmic_rays=rays)
+    first = deposits.position[:number, 2]
+    entered = (np.minimum(first, thickness - first) < 0.1 + 1e-9).mean()
+    reach = electron_range(np.array([energy]))[0] / 2
+    expected = share * reach / (thickness + share * reach)
+    assert entered == pytest.approx(expected, abs=5 * 0.5 / np.sqrt(number))
 
 
 def test_worms_stay_inside_the_layer_and_curl():
@@ -93,6 +143,35 @@ def test_collect_conserves_charge_and_centroid():
     # What lies beyond four standard deviations in either axis: less than 2 x 6.3e-5.
     assert image.sum() == pytest.approx(1500.0, rel=1.3e-4)
     assert image.dtype == np.float32
+
+
+PLACES = st.lists(
+    st.tuples(st.floats(60, 180), st.floats(60, 180), st.floats(0, 20), st.floats(1, 1e5)),
+    min_size=1, max_size=8,
+)  # fmt: skip
+
+
+@given(PLACES, st.floats(0.1, 8.0), st.floats(0, 4.0))
+def test_charge_is_conserved_away_from_the_edges(places, diffusion, cloud):
+    places = np.array(places)
+    image = collect(
+        Deposits(places[:, :3], places[:, 3]), (16, 16), pixel_size=15.0, diffusion=diffusion,
+        thickness=20.0, cloud=cloud,
+    )  # fmt: skip
+    assert image.sum() == pytest.approx(places[:, 3].sum(), rel=1.3e-4)  # four sigma each way
+    assert (image >= 0).all()
+
+
+@given(PLACES)
+def test_turned_deposits_give_the_turned_image(places):
+    places = np.array(places)
+    options = {"pixel_size": 15.0, "diffusion": 6.0, "thickness": 20.0}
+    image = collect(Deposits(places[:, :3], places[:, 3]), (16, 16), **options)
+    x, y, height, charge = places.T
+    turned = Deposits(np.column_stack([y, 240.0 - x, height]), charge)
+    np.testing.assert_allclose(
+        collect(turned, (16, 16), **options), np.rot90(image), rtol=1e-4, atol=1e-3 * charge.max()
+    )
 
 
 @pytest.mark.parametrize("height", [2.0, 14.5])
@@ -151,6 +230,20 @@ def test_same_seed_same_charge():
     assert (first >= 0).all()
 
 
+def test_tracks_that_are_left_out_would_have_missed_the_frame():
+    rays = CosmicRays(rate=5.0, thickness=100.0, worm_fraction=0.0, helium_fraction=0.0)
+    rng, size = np.random.default_rng(7), np.array([600.0, 600.0])
+    entry = rng.uniform(-2000, 2600, (4000, 2))
+    pieces = []
+    for frame in (None, size):
+        tracks = straight_tracks(entry, np.random.default_rng(8), cosmic_rays=rays, frame=frame)
+        x, y = tracks.position[:, 0], tracks.position[:, 1]
+        pieces.append(((x > 0) & (x < 600) & (y > 0) & (y < 600)).sum())
+    # The same directions, but other knock-on electrons: some percent of the pieces.
+    assert pieces[1] == pytest.approx(pieces[0], rel=0.1)
+    assert pieces[1] > 500
+
+
 def test_no_rate_no_charge():
     rays = CosmicRays(rate=0.0)
     assert not cosmic_ray_charge((9, 9), 1e4, np.random.default_rng(0), cosmic_rays=rays).any()
@@ -167,6 +260,12 @@ def test_no_rate_no_charge():
         ({"worm_fraction": 1.5}, "worm_fraction is 1.5"),
         ({"helium_fraction": -0.1}, "helium_fraction is -0.1"),
         ({"worm_energy": (1.0, 0.1)}, "worm_energy is"),
+        ({"alpha_energy": (1.0, 20.0)}, "alpha_energy is"),
+        ({"surroundings": 2.0}, "surroundings is 2.0"),
+        ({"tilt": 200.0}, "tilt is 200.0"),
+        ({"energy_index": 1.0}, "energy_index is 1.0"),
+        ({"zenith_index": -1.0}, "zenith_index is -1.0"),
+        ({"worm_fraction": 0.9, "alpha_fraction": 0.2}, "worm_fraction and alpha_fraction"),
     ],
 )
 def test_bad_physics_is_named(arguments, named):
