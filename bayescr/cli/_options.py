@@ -7,11 +7,14 @@ import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bayescr.errors import BayescrError
+
+if TYPE_CHECKING:
+    from bayescr.data import PatchDataset
 
 __all__ = [
     "Device",
@@ -26,6 +29,7 @@ __all__ = [
     "check_folder",
     "check_output",
     "chosen",
+    "read_data",
     "shows_progress",
 ]
 
@@ -92,6 +96,22 @@ def _unreadable(text: str, kind: str, reason: str) -> BayescrError:
         f'cannot read {kind} "{text}" ({reason}): expected a name, or in single quotes a table '
         f"with its arguments, such as '{_EXAMPLES[kind]}'"
     )
+
+
+def read_data(path: Path, *, split: str, **settings: Any) -> PatchDataset:
+    """The frames of a folder; of an index, a .csv or .parquet file, those of one split.
+
+    Args:
+        path: The folder or file.
+        split: Which, if it is an index.
+        **settings: Of `PatchDataset.from_directory` and `from_index`.
+    """
+    from bayescr.data import PatchDataset
+    from bayescr.data.index import is_index
+
+    if is_index(path) and not path.is_dir():
+        return PatchDataset.from_index(path, split=split, **settings)
+    return PatchDataset.from_directory(path, **settings)
 
 
 def shows_progress(*, quiet: bool) -> bool:

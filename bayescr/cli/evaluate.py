@@ -17,6 +17,7 @@ from bayescr.cli._options import (
     Samples,
     Seed,
     check_output,
+    read_data,
     shows_progress,
 )
 from bayescr.errors import BayescrError
@@ -34,7 +35,13 @@ EXAMPLE = (
 
 
 def evaluate(
-    data: Annotated[Path, typer.Option(help="Folder of FITS files with SCI, DQ and CRMASK.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of FITS files with SCI, DQ and CRMASK, or an index, .csv or .parquet: its "
+            "split test."
+        ),
+    ],
     model: Annotated[
         list[str],
         typer.Option(
@@ -48,7 +55,10 @@ def evaluate(
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the report.")],
     validation: Annotated[
         Path | None,
-        typer.Option(help="Folder of other frames, to fit the temperature of MAP rows on."),
+        typer.Option(
+            help="Folder of other frames, or an index with a split validation, to fit the "
+            "temperature of MAP rows on."
+        ),
     ] = None,
     shifted: Annotated[
         Path | None,
@@ -94,7 +104,6 @@ def evaluate(
     from bayescr import evaluation
     from bayescr._names import resolve
     from bayescr.cli._posteriors import load_posterior
-    from bayescr.data import PatchDataset
     from bayescr.evaluation.classical import FAMILY
 
     both = sorted(set(paths) & set(classical or ()))
@@ -108,12 +117,12 @@ def evaluate(
     }
     scaling = next(iter(posteriors.values()))[0].scaling
 
-    def read(folder: Path) -> PatchDataset:
-        return PatchDataset.from_directory(folder, patch=None, scaling=scaling, in_memory=False)
+    def read(path: Path, split: str) -> PatchDataset:
+        return read_data(path, split=split, patch=None, scaling=scaling, in_memory=False)
 
-    dataset = read(data)
-    validation_data = None if validation is None else read(validation)
-    shifted_data = None if shifted is None else read(shifted)
+    dataset = read(data, "test")
+    validation_data = None if validation is None else read(validation, "validation")
+    shifted_data = None if shifted is None else read(shifted, "test")
     for name, several in posteriors.items():
         for posterior in several:
             _warn_of_training_data(name, posterior, dataset)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,7 @@ from bayescr.cli._options import (
     Seed,
     check_output,
     chosen,
+    read_data,
     shows_progress,
 )
 from bayescr.errors import BayescrError
@@ -22,6 +23,7 @@ from bayescr.errors import BayescrError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayescr.data import PatchDataset
     from bayescr.inference import Posterior
     from bayescr.models import UNet
 
@@ -40,7 +42,13 @@ EXAMPLE = (
 
 
 def train(
-    data: Annotated[Path, typer.Option(help="Folder of FITS files with SCI, DQ and CRMASK.")],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="Folder of FITS files with SCI, DQ and CRMASK, or an index, .csv or .parquet: "
+            "its split train."
+        ),
+    ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the posterior and its history.")
     ],
@@ -71,7 +79,11 @@ def train(
     augment: Annotated[bool, typer.Option(help="Flip and turn patches at random.")] = True,
     validation: Annotated[
         float,
-        typer.Option(min=0.0, help="Share of the exposures to choose the best epoch by; 0: none."),
+        typer.Option(
+            min=0.0,
+            help="Share of the exposures to choose the best epoch by; 0: none. An index with a "
+            "split validation has chosen them.",
+        ),
     ] = 0.2,
     epochs: Annotated[int, typer.Option(help="Passes over the data.")] = 20,
     batch_size: Annotated[int, typer.Option(help="Patches a step.")] = 16,
@@ -103,7 +115,7 @@ def train(
     from bayescr._files import atomic_path
     from bayescr._random import seeded
     from bayescr.cli._posteriors import options
-    from bayescr.data import PatchDataset, Scaling
+    from bayescr.data import Scaling
     from bayescr.inference import annealing, fit, gradients, guides
     from bayescr.inference.checkpoints import describe, own_parts
     from bayescr.models import BayesianSegmenter, likelihoods, priors
@@ -118,16 +130,10 @@ def train(
     start_posterior = None if start is None else _start(start, device=device, **spelled)
 
     scaling = Scaling() if start_posterior is None else start_posterior.scaling
-    dataset = PatchDataset.from_directory(data, patch=patch, scaling=scaling)
-    if validation and len(set(dataset.exposures)) == 1:
-        raise BayescrError(
-            f"'{data}' holds one exposure, which cannot be split into 2 parts: add exposures, or "
-            "do without validation, --validation 0"
-        )
-    parts = dataset.split(1 - validation, validation, seed=seed) if validation else [dataset]
+    parts = _parts(data, validation=validation, seed=seed, patch=patch, scaling=scaling)
     with seeded(seed):
         net = _network(
-            start_posterior, num_classes=dataset.num_classes, width=width, depth=depth, norm=norm
+            start_posterior, num_classes=parts[0].num_classes, width=width, depth=depth, norm=norm
         )
     posterior = fit(
         BayesianSegmenter(net, prior=weight_prior, likelihood=pixel_likelihood, random=random),
@@ -160,6 +166,23 @@ def train(
             f"need {options([part], spelled)}",
             err=True,
         )
+
+
+def _parts(data: Path, *, validation: float, seed: int, **settings: Any) -> list[PatchDataset]:
+    """What to train on and, if anything, to choose by: as an index says, or split here."""
+    from bayescr.data.index import is_index, read_index
+
+    dataset = read_data(data, split="train", **settings)
+    if not validation:
+        return [dataset]
+    if is_index(data) and "validation" in set(read_index(data)["split"]):
+        return [dataset, read_data(data, split="validation", **settings)]
+    if len(set(dataset.exposures)) == 1:
+        raise BayescrError(
+            f"'{data}' holds one exposure, which cannot be split into 2 parts: add exposures, or "
+            "do without validation, --validation 0"
+        )
+    return dataset.split(1 - validation, validation, seed=seed)
 
 
 def _start(path: Path, *, device: str, **spelled: str) -> Posterior:

@@ -1,56 +1,53 @@
-"""The frames of a folder: what their headers say, and their pixels when asked for."""
+"""The frames of files: what their headers say, and their pixels when asked for."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
-import numpy as np
 from astropy.nddata import CCDData
 from torch import Tensor
 
-from bayescr.data._fits import Extension, find, opened
-from bayescr.data._labelled import LabelledFrame, label
-from bayescr.data.frames import image_extensions, read_frame, read_truth
+from bayescr.data._labelled import LabelledFrame, Level, label
+from bayescr.data.formats import LabelledImage, named_format
+from bayescr.data.formats.image import FITS_SUFFIXES
 from bayescr.data.scaling import Scaling
 from bayescr.errors import BayescrError
 
-__all__ = ["Chip", "Latest", "StoredFrame", "hold", "list_chips", "store"]
+__all__ = ["Chip", "Latest", "StoredFrame", "hold", "label_image", "list_chips", "store"]
 
-Array = np.ndarray[Any, Any]
 Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 
-_SUFFIXES = (".fits", ".fits.gz", ".fits.fz")
-
 
 class Chip(NamedTuple):
-    """One image of a FITS file that has a truth, as the headers describe it."""
+    """One image of a file that has a truth, as the headers describe it."""
 
     path: Path
-    extension: Extension
+    extension: str
     exposure: str
     field: str | None
     shape: tuple[int, ...]
+    format: str = "fits"
+    mask: Path | None = None
+
+    def read(self) -> LabelledImage:
+        """Read the image; one of another shape than the headers said is an error."""
+        image = named_format(self.format).read(self.path, self.extension, mask=self.mask)
+        if image.frame.data.shape != self.shape:
+            raise BayescrError(
+                f"'{self.path}' has shape {image.frame.data.shape} but had {self.shape} when the "
+                "dataset was made: make the dataset again"
+            )
+        return image
 
     def frame(self) -> CCDData:
-        """Read the image; one of another shape than the headers said is an error."""
-        frame = read_frame(self.path, extension=self.extension)
-        if frame.data.shape != self.shape:
-            raise BayescrError(
-                f"'{self.path}' has shape {frame.data.shape} but had {self.shape} when the dataset "
-                "was made: make the dataset again"
-            )
-        return frame
-
-    def truth(self) -> Array:
-        """Read the truth, True where a cosmic ray hit."""
-        extension = _truth_extension(self.extension)
-        return read_truth(self.path, extension=extension, shape=self.shape)
+        """Read the image without its truth."""
+        return self.read().frame
 
 
 class Latest(Generic[Key, Value]):
@@ -75,7 +72,7 @@ class StoredFrame:
     Attributes:
         chip: Where the frame is.
         shape: Height and width of the planes, extended to the patch where needed.
-        load: Reads the frame; the frames of a folder share one, which remembers the last.
+        load: Reads the frame; the frames of a dataset share one, which remembers the last.
         num_classes: Classes per pixel, C: cosmic ray or not.
     """
 
@@ -101,8 +98,23 @@ class StoredFrame:
 
     @property
     def valid(self) -> Tensor:
-        """(1, H, W) bool."""
+        """(1, H, W) bool: usable, and its truth reliable."""
         return self.load(self.chip).valid
+
+    @property
+    def usable(self) -> Tensor:
+        """(1, H, W) bool."""
+        return self.load(self.chip).usable
+
+    @property
+    def level(self) -> Level:
+        """Its sky and noise."""
+        return self.load(self.chip).level
+
+    @property
+    def charge(self) -> Any:
+        """(H, W) sparse [electron]; None where it is not known."""
+        return self.load(self.chip).charge
 
     def raw(self) -> CCDData:
         """What was scaled: its pixels, not extended."""
@@ -119,23 +131,27 @@ def list_chips(folder: str | os.PathLike[str]) -> list[Chip]:
     folder = Path(folder)
     if not folder.is_dir():
         raise BayescrError(f"cannot read '{folder}': expected a folder of FITS files")
-    paths = sorted(path for path in folder.iterdir() if path.name.endswith(_SUFFIXES))
+    paths = sorted(path for path in folder.iterdir() if path.name.endswith(FITS_SUFFIXES))
     if not paths:
         raise BayescrError(
-            f"no FITS file in '{folder}': expected {', '.join(_SUFFIXES)}; "
+            f"no FITS file in '{folder}': expected {', '.join(FITS_SUFFIXES)}; "
             "`bayescr simulate` makes some"
         )
-    return [chip for path in paths for chip in _chips_of(path)]
+    return [
+        Chip(path, entry.extension, entry.exposure, _field(entry.header), entry.shape)
+        for path in paths
+        for entry in named_format("fits").entries(path)
+    ]
 
 
-def hold(chips: list[Chip], *, scaling: Scaling, smallest: int) -> list[LabelledFrame]:
+def hold(chips: Sequence[Chip], *, scaling: Scaling, smallest: int) -> list[LabelledFrame]:
     """Scaled frames in memory; the unscaled pixels are read again when asked for."""
     read = Latest(Chip.frame)
     load = partial(_load, scaling=scaling, smallest=smallest)
     return [load(chip)._replace(raw=partial(read, chip)) for chip in chips]
 
 
-def store(chips: list[Chip], *, scaling: Scaling, smallest: int) -> list[StoredFrame]:
+def store(chips: Sequence[Chip], *, scaling: Scaling, smallest: int) -> list[StoredFrame]:
     """Frames that stay where they are; all of them together remember the last that was read."""
     load = Latest(partial(_load, scaling=scaling, smallest=smallest))
     return [
@@ -144,32 +160,25 @@ def store(chips: list[Chip], *, scaling: Scaling, smallest: int) -> list[StoredF
     ]
 
 
-def _load(chip: Chip, *, scaling: Scaling, smallest: int) -> LabelledFrame:
+def label_image(image: LabelledImage, *, scaling: Scaling, smallest: int) -> LabelledFrame:
+    """`label` an image as its format gave it."""
     return label(
-        chip.frame(), chip.truth(), None, chip.exposure, scaling=scaling, smallest=smallest
+        image.frame,
+        image.truth,
+        None,
+        image.exposure,
+        reliable=image.reliable,
+        charge=image.charge,
+        scaling=scaling,
+        smallest=smallest,
     )
 
 
-def _chips_of(path: Path) -> list[Chip]:
-    extensions = image_extensions(path)
-    if len(extensions) > 1 and not all(isinstance(one, tuple) for one in extensions):
-        raise BayescrError(
-            f"'{path}' holds several SCI of one EXTVER: number them and their CRMASK, so that "
-            "each finds its truth"
-        )
-    exposure = path.name[: path.name.rindex(".fits")]
-    chips = []
-    with opened(path) as hdus:
-        for extension in extensions:
-            image = find(hdus, extension, path=path)
-            find(hdus, _truth_extension(extension), path=path)  # told now, not after hours
-            field = image.header.get("FIELD", hdus[0].header.get("FIELD"))
-            chips.append(
-                Chip(path, extension, exposure, None if field is None else str(field), image.shape)
-            )
-    return chips
+def _load(chip: Chip, *, scaling: Scaling, smallest: int) -> LabelledFrame:
+    labelled = label_image(chip.read(), scaling=scaling, smallest=smallest)
+    return labelled._replace(exposure=chip.exposure)  # an index may name it otherwise
 
 
-def _truth_extension(extension: Extension) -> tuple[str, int]:
-    """The truth has the version of its image."""
-    return "CRMASK", extension[1] if isinstance(extension, tuple) else 1
+def _field(header: Any) -> str | None:
+    name = header.get("FIELD")
+    return None if name is None else str(name)

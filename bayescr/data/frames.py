@@ -31,7 +31,15 @@ from bayescr.data._fits import Extension, find, has_image, opened, pixels
 from bayescr.data._units import to_electrons
 from bayescr.errors import BayescrError
 
-__all__ = ["BAD_BITS", "Extension", "image_extensions", "read_frame", "read_truth"]
+__all__ = [
+    "BAD_BITS",
+    "Extension",
+    "count_left_out",
+    "image_extensions",
+    "read_frame",
+    "read_planes",
+    "read_truth",
+]
 
 Array = np.ndarray[Any, Any]
 PathLike = str | os.PathLike[str]
@@ -49,7 +57,8 @@ _STRUCTURE = ("BLANK", "CHECKSUM", "DATASUM")  # true of the file's bytes, not o
 _COMPANIONS = {
     "ERR", "DQ", "SAMP", "TIME", "WHT", "CTX", "VAR", "IVAR", "UNCERT", "MASK", "BPM", "WEIGHT",
     "BKG", "D2IMARR", "WCSDVARR", "PROB", "ENTROPY", "MUTUAL_INFORMATION", "CRMASK",
-    "CRMASK_INPUT",
+    "CRMASK_INPUT", "CRVALID", "CRCONF", "CRCHARGE", "CR", "IGNORE", "VALID_MASK", "HOT", "WARM",
+    "DEAD", "BADCOL", "SATURATED", "BLEED", "TRAIL", "GLOW", "BOUNDARY", "SOURCE",
 }  # fmt: skip
 """Names of images that say something about another image."""
 _logger = logging.getLogger(__name__)
@@ -149,12 +158,32 @@ def read_truth(path: PathLike, *, extension: Extension = "CRMASK", shape: Sequen
         if "BCRNSAMP" in mask.header:
             mask = find(hdus, ("CRMASK_INPUT", mask.ver), path=path)
         truth = pixels(mask, path=path)
-    if truth.shape != tuple(shape):
-        raise BayescrError(
-            f"truth {extension!r} of '{path}' has shape {truth.shape} but its frame "
-            f"{tuple(shape)}: give the mask of the same frame"
-        )
+    _check_shape(truth, extension, shape, path)
     return np.nan_to_num(truth) != 0
+
+
+def read_planes(
+    path: PathLike, names: Sequence[str], *, version: int = 1, shape: Sequence[int]
+) -> dict[str, Array]:
+    """Read the planes that say something about an image, such as ``CRVALID``, in one go.
+
+    Args:
+        path: The file.
+        names: Of the extensions; those that it does not have are left out.
+        version: Of the image, which its planes share.
+        shape: The shape that they must have, that of the image.
+
+    Raises:
+        BayescrError: If the file cannot be read, or a plane has another shape.
+    """
+    planes = {}
+    with opened(path) as hdus:
+        for hdu in hdus:
+            name = hdu.name.upper()
+            if name in names and name not in planes and hdu.ver == version and has_image(hdu):
+                planes[name] = pixels(hdu, path=path)
+                _check_shape(planes[name], (name, version), shape, path)
+    return planes
 
 
 def image_extensions(path: PathLike) -> list[Extension]:
@@ -183,6 +212,14 @@ def count_left_out(path: PathLike) -> int:
         first = _default_image(hdus, path)
         others = [hdu for hdu in hdus if has_image(hdu, ndim=2) and hdu is not first]
         return sum(hdu.name.upper() not in _COMPANIONS for hdu in others)
+
+
+def _check_shape(plane: Array, extension: Extension, shape: Sequence[int], path: PathLike) -> None:
+    if plane.shape != tuple(shape):
+        raise BayescrError(
+            f"truth {extension!r} of '{path}' has shape {plane.shape} but its frame "
+            f"{tuple(shape)}: give the mask of the same frame"
+        )
 
 
 def _is_science(hdu: Any) -> bool:

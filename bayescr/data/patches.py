@@ -3,56 +3,50 @@
 Every frame is scaled as a whole; an item is cut from it when asked for. Frames are kept in memory,
 or stay in their files and are read one at a time, see `PatchDataset.from_directory`.
 
-Patches lie on a grid. Where the frame's side is no multiple of the patch, the last row and column
-of patches are shifted inwards to fit; the pixels that a neighbour holds already are context there,
-``valid`` is False on them, so no pixel enters a likelihood or a count twice. A frame smaller than
-the patch is extended by invalid pixels below and to the right, so all patches have one shape.
+A pixel of a frame is valid in one patch at most, so that none enters a likelihood or a count twice;
+all patches have one shape.
 """
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypedDict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import torch
 from astropy.nddata import CCDData
-from jaxtyping import Bool, Float
-from torch import Tensor
-from torch.utils.data import Dataset
 
-from bayescr.data._cutting import cut, random_symmetry, smallest_side, windows
-from bayescr.data._labelled import ArrayOrPath, LabelledFrame, label_all, load_npy
-from bayescr.data._splitting import split_names
-from bayescr.data._stored import StoredFrame, hold, list_chips, store
+from bayescr._names import unknown_name
+from bayescr.data._cutting import smallest_side
+from bayescr.data._labelled import ArrayOrPath, label_all, load_npy
+from bayescr.data._patches import Patch, Patches, unique
+from bayescr.data._stored import Chip, hold, label_image, list_chips, store
+from bayescr.data.augmentation import Augmentation
+from bayescr.data.formats import LabelledImage
+from bayescr.data.index import checked, chips_of, read_index
 from bayescr.data.scaling import Scaling
+from bayescr.data.splits import leaks
 from bayescr.errors import BayescrError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Patch", "PatchDataset"]
 
 Array = np.ndarray[Any, Any]
 
 
-class Patch(TypedDict):
-    """One item of a `PatchDataset`."""
-
-    image: Float[Tensor, "1 H W"]
-    target: Float[Tensor, "C H W"]
-    valid: Bool[Tensor, "1 H W"]
-    exposure: str
-
-
-class PatchDataset(Dataset[Patch]):
-    """Scaled patches with truth; make one by `from_frames`, `from_directory` or `from_npy`.
+class PatchDataset(Patches):
+    """Scaled patches with truth; make one by one of ``from_...``.
 
     Attributes:
         scaling: The `Scaling` that made the images, to be kept with whatever is trained on them.
         exposures: The exposure of every item.
         fields: Exposure -> name of its field, where known.
         num_classes: Classes per pixel, C.
-        augment: Whether items come flipped and turned at random.
+        augment: Whether items come changed at random.
+        augmentation: How; None: flipped and turned.
+        epoch: Set by `set_epoch`.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -65,26 +59,6 @@ class PatchDataset(Dataset[Patch]):
         ['exposure-3']
     """
 
-    def __init__(
-        self,
-        frames: Sequence[LabelledFrame | StoredFrame],
-        *,
-        patch: int | None,
-        scaling: Scaling,
-        fields: Mapping[str, str],
-        augment: bool,
-    ) -> None:
-        self.scaling = scaling
-        self.patch = patch
-        self.augment = augment
-        self.num_classes = frames[0].num_classes
-        self._frames = list(frames)
-        self._items = [
-            (frame, window) for frame in frames for window in windows(*frame.shape, patch)
-        ]
-        self.exposures = [frame.exposure for frame, _ in self._items]
-        self.fields = {name: fields[name] for name in _unique(self.exposures) if name in fields}
-
     @classmethod
     def from_frames(
         cls,
@@ -92,19 +66,26 @@ class PatchDataset(Dataset[Patch]):
         truths: Sequence[Array],
         *,
         ignore: Sequence[Array] | None = None,
+        reliable: Sequence[Array] | None = None,
+        charges: Sequence[Array] | None = None,
         exposures: Sequence[str] | None = None,
         fields: Mapping[str, str] | None = None,
         patch: int | None = 64,
         scaling: Scaling | None = None,
-        augment: bool = False,
-    ) -> PatchDataset:
+        augment: bool | Augmentation = False,
+    ) -> Self:
         """Scale frames and cut them into patches.
 
         Args:
             frames: (H, W) each, any unit; they are kept for `frame`, not copied.
             truths: (H, W) or (C, H, W) each, of 0 and 1; what it says of unusable pixels is
                 dropped.
-            ignore: (H, W) bool each, True = unusable, on top of the frames' own masks.
+            ignore: (H, W) bool each, True = unusable, on top of the frames' own masks: such
+                pixels are hidden from the network.
+            reliable: (H, W) bool each, False where nothing is to be learnt from or asked about
+                the truth of a pixel that is as good as any; default: everywhere True.
+            charges: (H, W) each, electrons that cosmic rays left, for augmentations that
+                tell them from the sky.
             exposures: Name of the exposure of each frame (two chips may share one); default:
                 each frame is its own.
             fields: Exposure -> name of its field.
@@ -112,7 +93,8 @@ class PatchDataset(Dataset[Patch]):
                 keeps frames whole.
             scaling: How pixels become network input; default ``Scaling()``.
             augment: Whether each item is flipped and turned by one of the 8 symmetries of the
-                square (4 for items that are not square), drawn from torch's global generator.
+                square (4 for items that are not square), drawn from torch's global generator; or
+                an `Augmentation`.
 
         Raises:
             BayescrError: If frames, truths, ignore and exposures do not match, a truth is not of
@@ -126,10 +108,17 @@ class PatchDataset(Dataset[Patch]):
         if unknown:
             raise BayescrError(
                 f"fields name exposure '{unknown[0]}', which no frame belongs to: known are "
-                f"{', '.join(_unique(exposures))}"
+                f"{', '.join(unique(exposures))}"
             )
         labelled = label_all(
-            frames, truths, ignore, exposures, scaling=scaling, smallest=smallest_side(patch)
+            frames,
+            truths,
+            ignore,
+            exposures,
+            reliable=reliable,
+            charges=charges,
+            scaling=scaling,
+            smallest=smallest_side(patch),
         )
         return cls(labelled, patch=patch, scaling=scaling, fields=fields or {}, augment=augment)
 
@@ -140,12 +129,13 @@ class PatchDataset(Dataset[Patch]):
         *,
         patch: int | None = 64,
         scaling: Scaling | None = None,
-        augment: bool = False,
+        augment: bool | Augmentation = False,
         in_memory: bool = True,
-    ) -> PatchDataset:
+    ) -> Self:
         """Read every FITS file of a folder: SCI, DQ and the truth CRMASK, of every chip.
 
-        The exposure is named after its file, its field by the header keyword FIELD.
+        The exposure is named after its file, its field by the header keyword FIELD. Where there
+        is a plane CRVALID, nothing is learnt from pixels where it is 0, though they are seen.
 
         Args:
             folder: Holds .fits, .fits.gz or .fits.fz files, as ``bayescr simulate`` writes them.
@@ -160,16 +150,101 @@ class PatchDataset(Dataset[Patch]):
             BayescrError: If there is no such folder, no FITS file in it, or one cannot be used;
                 what is wrong with its pixels is told when they are read.
         """
+        return cls._from_chips(
+            list_chips(folder), patch=patch, scaling=scaling, augment=augment, in_memory=in_memory
+        )
+
+    @classmethod
+    def from_index(
+        cls,
+        index: str | os.PathLike[str] | pd.DataFrame,
+        *,
+        split: str | None = None,
+        by: str = "exposure",
+        patch: int | None = 64,
+        scaling: Scaling | None = None,
+        augment: bool | Augmentation = False,
+        in_memory: bool = True,
+    ) -> Self:
+        """Read the images of an index, or of one of its splits, in whatever format they are.
+
+        Args:
+            index: The index or its file, see `make_index`.
+            split: ``"train"``, ``"validation"``, ``"test"`` or whatever the index calls it;
+                default: all images.
+            by: ``"field"`` where no two splits may share a field either.
+            patch: As in `from_frames`.
+            scaling: As in `from_frames`.
+            augment: As in `from_frames`.
+            in_memory: As in `from_directory`.
+
+        Raises:
+            BayescrError: If the index cannot be read, has no such split, a file cannot be used,
+                or two splits share an exposure or a file.
+        """
+        table = read_index(index) if isinstance(index, str | os.PathLike) else checked(index)
+        if split is not None:
+            shared = leaks(table, by=by)
+            if shared:
+                raise BayescrError(f"the splits leak: {shared[0]}; `check_splits` tells all")
+            known = sorted(set(table["split"]) - {""})
+            if not known:
+                raise BayescrError("the index has nothing in any split: `assign_splits` does that")
+            if split not in known:
+                raise unknown_name("split", split, known)
+            table = table[table["split"] == split]
+        return cls._from_chips(
+            chips_of(table), patch=patch, scaling=scaling, augment=augment, in_memory=in_memory
+        )
+
+    @classmethod
+    def from_labelled(
+        cls,
+        images: Sequence[LabelledImage],
+        *,
+        patch: int | None = 64,
+        scaling: Scaling | None = None,
+        augment: bool | Augmentation = False,
+    ) -> Self:
+        """Take images as `read_labelled` gives them, of any format.
+
+        Args:
+            images: At least one.
+            patch: As in `from_frames`.
+            scaling: As in `from_frames`.
+            augment: As in `from_frames`.
+
+        Raises:
+            BayescrError: If there is none, or one cannot be scaled.
+        """
         scaling = Scaling() if scaling is None else scaling
-        smallest = smallest_side(patch)
-        chips = list_chips(folder)
-        fields = {chip.exposure: chip.field for chip in chips if chip.field is not None}
-        take = hold if in_memory else store
+        if not images:
+            raise BayescrError("no images were given: a dataset needs at least one")
         return cls(
-            take(chips, scaling=scaling, smallest=smallest),
+            [label_image(one, scaling=scaling, smallest=smallest_side(patch)) for one in images],
             patch=patch,
             scaling=scaling,
-            fields=fields,
+            fields={one.exposure: one.field for one in images if one.field is not None},
+            augment=augment,
+        )
+
+    @classmethod
+    def _from_chips(
+        cls,
+        chips: Sequence[Chip],
+        *,
+        patch: int | None,
+        scaling: Scaling | None,
+        augment: bool | Augmentation,
+        in_memory: bool,
+    ) -> Self:
+        scaling = Scaling() if scaling is None else scaling
+        take = hold if in_memory else store
+        return cls(
+            take(chips, scaling=scaling, smallest=smallest_side(patch)),
+            patch=patch,
+            scaling=scaling,
+            fields={chip.exposure: chip.field for chip in chips if chip.field is not None},
             augment=augment,
         )
 
@@ -184,8 +259,8 @@ class PatchDataset(Dataset[Patch]):
         fields: Mapping[str, str] | None = None,
         patch: int | None = None,
         scaling: Scaling | None = None,
-        augment: bool = False,
-    ) -> PatchDataset:
+        augment: bool | Augmentation = False,
+    ) -> Self:
         """Take stacks of patches as deepCR's training sets hold them: arrays or .npy files.
 
         Args:
@@ -218,92 +293,3 @@ class PatchDataset(Dataset[Patch]):
             scaling=scaling,
             augment=augment,
         )
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def __getitem__(self, index: int) -> Patch:
-        frame, window = self._items[index]
-        image, target, valid = (
-            plane[:, window.rows, window.columns].clone()
-            for plane in (frame.image, frame.target, frame.valid)
-        )
-        valid[:, : window.shared_rows] = False
-        valid[:, :, : window.shared_columns] = False
-        target &= valid
-        if self.augment:
-            image, target, valid = random_symmetry(image, target, valid)
-        return {
-            "image": image.contiguous(),
-            "target": target.float().contiguous(),
-            "valid": valid.contiguous(),
-            "exposure": frame.exposure,
-        }
-
-    def frame(self, index: int) -> CCDData:
-        """The unscaled pixels of an item, as a method that knows no network wants them.
-
-        Frames of a folder come from their file again; one of them at a time is remembered.
-
-        Returns:
-            A copy of the item's window, (H, W) as its planes, with the unit, uncertainty and
-            header of the whole frame, adu where it came as an array; ``wcs`` is the window's and
-            ``mask`` is True where a pixel is unusable. Pixels that neighbouring items count are
-            usable here. A frame smaller than the patch is extended by masked repetitions of its
-            last row and column.
-
-        Raises:
-            BayescrError: If the items are augmented, or the file cannot be read any more.
-        """
-        if self.augment:
-            raise BayescrError(
-                "frame() of an augmented dataset: its items are flipped and turned, frames are "
-                "not; take the dataset with augment=False"
-            )
-        frame, window = self._items[index]
-        valid = frame.valid[0, window.rows, window.columns]
-        return cut(frame.raw(), window, mask=~valid.numpy())
-
-    @property
-    def positive_fraction(self) -> Float[Tensor, " C"]:
-        """Share of the valid pixels that the truth flags, per class: the base rate."""
-        flagged, usable = torch.zeros(self.num_classes, dtype=torch.int64), 0
-        for frame in self._frames:
-            flagged += frame.target.sum((1, 2))
-            usable += int(frame.valid.sum())
-        return flagged.double() / usable
-
-    def augmented(self) -> PatchDataset:
-        """The same data, each item flipped and turned at random: for training, after `split`."""
-        dataset = copy.copy(self)
-        dataset.augment = True
-        return dataset
-
-    def split(self, *fractions: float, seed: int = 0) -> list[PatchDataset]:
-        """Split by exposure, never by patch, each field spread over the parts alike.
-
-        Args:
-            fractions: Share of the exposures that each part gets, such as ``0.8, 0.2``; every
-                part gets at least one exposure. A sum below 1 leaves exposures out.
-            seed: Which exposures go where.
-
-        Raises:
-            BayescrError: If the fractions are not positive or exceed 1 together, or there are
-                fewer exposures than parts.
-        """
-        parts = split_names(_unique(self.exposures), fractions, groups=self.fields, seed=seed)
-        return [self._select(part) for part in parts]
-
-    def _select(self, exposures: Iterable[str]) -> PatchDataset:
-        chosen = set(exposures)
-        return PatchDataset(
-            [frame for frame in self._frames if frame.exposure in chosen],
-            patch=self.patch,
-            scaling=self.scaling,
-            fields=self.fields,
-            augment=self.augment,
-        )
-
-
-def _unique(names: Iterable[str]) -> list[str]:
-    return list(dict.fromkeys(names))

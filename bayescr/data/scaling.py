@@ -102,6 +102,21 @@ class Scaling:
         """
         return np.asarray(self.softening * np.sinh(np.asarray(image)))
 
+    def image(self, pixels: Array, *, sky: float, noise: float) -> Array:
+        """Network input of pixels whose sky and noise are known; 0 where there is no noise.
+
+        Args:
+            pixels: Of any shape, in the unit of ``sky`` and ``noise``.
+            sky: Level of the sky.
+            noise: Its standard deviation.
+
+        Returns:
+            An array of the same shape, float32.
+        """
+        unit = self.softening * noise if noise > 0 else math.inf
+        image = torch.from_numpy(pixels.astype(np.float64))  # its asinh is vectorised
+        return np.asarray(image.sub_(sky).div_(unit).asinh_().float().numpy())
+
     def on(self, frame: CCDData | Array, *, mask: Array | None = None) -> ScaledFrame:
         """The same, piece by piece: nothing but the pieces asked for is held in memory."""
         return ScaledFrame(self, frame, mask=mask)
@@ -112,6 +127,11 @@ class ScaledFrame:
 
     Sky and noise are those of the whole frame. Arguments and errors are those of `Scaling`; the
     frame's data may be a memory map.
+
+    Attributes:
+        shape: Of the frame, (H, W).
+        sky: Level of the sky, in the frame's unit.
+        noise: Its standard deviation.
 
     Example:
         >>> scaled = Scaling().on(np.random.default_rng(0).normal(100.0, 5.0, (64, 64)))
@@ -148,14 +168,13 @@ class ScaledFrame:
         )
         if not rows.size:
             raise BayescrError(f"frame of shape {data.shape} has no valid pixel to scale")
-        self._sky, noise = _measure(np.where(self._valid(rows), data[rows], np.nan))
-        self._unit = scaling.softening * noise if noise > 0 else math.inf
+        self.sky, self.noise = _measure(np.where(self._valid(rows), data[rows], np.nan))
+        self._scaling = scaling
 
     def __getitem__(self, window: tuple[slice, slice]) -> tuple[Array, Array]:
         """``image`` (1, h, w) and ``valid`` (1, h, w) of some rows and columns, see `Scaling`."""
         valid = self._valid(window)
-        image = torch.from_numpy(self._data[window].astype(np.float64))  # its asinh is vectorised
-        scaled = image.sub_(self._sky).div_(self._unit).asinh_().float().numpy()
+        scaled = self._scaling.image(self._data[window], sky=self.sky, noise=self.noise)
         scaled[~valid] = 0.0
         return scaled[None], valid[None]
 

@@ -72,6 +72,7 @@ class Descent:
     def epoch(self, advance: Advance) -> dict[str, float]:
         """One pass over the data; returns the means of its steps and the last kl_weight."""
         self.modules.train()
+        self.train.set_epoch(self.step // len(self.loader))
         rows = []
         for batch in self.loader:
             rows.append(self._step(*move(batch, self.device)))

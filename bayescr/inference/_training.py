@@ -80,6 +80,7 @@ def describe(train: PatchDataset) -> dict[str, Any]:
         "items": len(train),
         "patch": train.patch,
         "augment": train.augment,
+        "augmentation": None if train.augmentation is None else repr(train.augmentation),
         "sha256": digest.hexdigest(),
     }
 

@@ -10,7 +10,8 @@ from astropy.io import fits
 from astropy.nddata import CCDData, StdDevUncertainty
 from torch.utils.data import DataLoader
 
-from bayescr.data import PatchDataset, Scaling, _stored, read_frame
+from bayescr.data import PatchDataset, Scaling, read_frame
+from bayescr.data.formats import native
 from bayescr.errors import BayescrError
 
 
@@ -329,7 +330,7 @@ def test_the_raw_pixels_of_one_frame_at_a_time_are_in_memory(archive, monkeypatc
         read.append((path.name, weakref.ref(frame.data)))
         return frame
 
-    monkeypatch.setattr(_stored, "read_frame", watched)
+    monkeypatch.setattr(native, "read_frame", watched)
     gc.disable()  # a frame in a cycle of references would be held until a collection
     try:
         dataset = PatchDataset.from_directory(archive, patch=32, in_memory=in_memory)
@@ -369,9 +370,8 @@ def test_a_broken_file_is_named_when_it_is_met(archive):
     with pytest.raises(BayescrError, match=r"cannot read '.*a.fits.gz': there is no such file"):
         made_before[0]
     (archive / "c.fits.fz").unlink()
-    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.eye(9), name="SCI")]).writeto(
-        archive / "c.fits.fz"
-    )
+    planes = [fits.ImageHDU(np.eye(9), name=name) for name in ("SCI", "CRMASK")]
+    fits.HDUList([fits.PrimaryHDU(), *planes]).writeto(archive / "c.fits.fz")
     with pytest.raises(BayescrError, match=r"c.fits.fz' has shape \(9, 9\) but had \(40, 50\)"):
         made_before[3]
 

@@ -1,0 +1,137 @@
+"""bayescr's own files: SCI, DQ, CRMASK and whatever else is known, a version for every image.
+
+    SCI       float32, electrons where known; its header holds the WCS
+    ERR       float32, where the frame has an uncertainty
+    DQ        int16, Hubble's bits
+    CRMASK    uint8, the truth: not 0 = a cosmic ray
+    CRVALID   uint8, 0 where the truth cannot be relied on; absent: nowhere
+    CRCONF    float32, 0 to 1, confidence in the label
+    CRCHARGE  float32, electrons that cosmic rays left
+    HOT, ...  uint8, one for each kind of defect (`DEFECTS`)
+
+The primary header says what is true of all: FIELD, SEED, EXPTIME, FILTER, INSTRUME, READNSE, GAIN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from astropy import units
+from astropy.io import fits
+
+from bayescr._files import write_fits
+from bayescr.data._fits import Extension, find, opened
+from bayescr.data._wcs import without_wcs_cards
+from bayescr.data.formats.image import DEFECTS, Entry, LabelledImage, stem
+from bayescr.data.frames import image_extensions, read_frame, read_planes, read_truth
+from bayescr.errors import BayescrError
+
+__all__ = ["BAD_PIXEL", "entries", "read", "science_hdus", "write"]
+
+Array = np.ndarray[Any, Any]
+
+BAD_PIXEL = 4  # Hubble's flag for a bad detector pixel
+_OWN = ("EXTNAME", "EXTVER", "BUNIT", "INHERIT", "PCOUNT", "GCOUNT", "CHECKSUM", "DATASUM")
+_PLANES = ("CRVALID", "CRCONF", "CRCHARGE", "DQ")
+_SHARED = ("FIELD", "SEED", "EXPTIME", "FILTER", "INSTRUME", "READNSE", "GAIN")
+
+
+def entries(path: Path) -> list[Entry]:
+    """The images of a file; each must have a truth of its version."""
+    extensions = image_extensions(path)
+    if len(extensions) > 1 and not all(isinstance(one, tuple) for one in extensions):
+        raise BayescrError(
+            f"'{path}' holds several SCI of one EXTVER: number them and their CRMASK, so that "
+            "each finds its truth"
+        )
+    found = []
+    with opened(path) as hdus:
+        for extension in extensions:
+            image = find(hdus, extension, path=path)
+            find(hdus, ("CRMASK", _version(extension)), path=path)  # told now, not after hours
+            header = hdus[0].header.copy(strip=True)
+            header.extend(image.header, strip=True, update=True)
+            found.append(Entry(_spelled(extension), stem(path), image.shape, header))
+    return found
+
+
+def read(path: Path, extension: str, *, mask: Path | None = None) -> LabelledImage:
+    """Read an image and all planes of its version."""
+    frame = read_frame(path, extension=extension)
+    version, shape = int(extension.partition(",")[2] or 1), frame.data.shape
+    planes = read_planes(path, (*_PLANES, *DEFECTS), version=version, shape=shape)
+    reliable = planes.get("CRVALID")
+    return LabelledImage(
+        frame=frame,
+        truth=read_truth(path, extension=("CRMASK", version), shape=shape),
+        exposure=stem(path),
+        reliable=None if reliable is None else reliable != 0,
+        confidence=planes.get("CRCONF"),
+        charge=planes.get("CRCHARGE"),
+        dq=planes.get("DQ"),
+        defects={name: planes[name] != 0 for name in DEFECTS if name in planes},
+    )
+
+
+def write(images: list[LabelledImage], path: Path, *, overwrite: bool = False) -> None:
+    """Write the images of one exposure to one file."""
+    primary = fits.PrimaryHDU()
+    for keyword in _SHARED:
+        values = {image.frame.header.get(keyword) for image in images}
+        if len(values) == 1 and None not in values:
+            card = images[0].frame.header.cards[keyword]
+            primary.header[keyword] = (card.value, card.comment)
+    hdus = [primary]
+    for version, image in enumerate(images, start=1):
+        for hdu in [*science_hdus(image), *_truth_hdus(image)]:
+            hdu.ver = version
+            hdus.append(hdu)
+    write_fits(fits.HDUList(hdus), path, overwrite=overwrite, output_verify="silentfix")
+
+
+def science_hdus(image: LabelledImage) -> Iterator[fits.ImageHDU]:
+    """SCI, ERR where there is one, and DQ."""
+    frame = image.frame
+    header = without_wcs_cards(fits.Header(frame.header, copy=True))
+    for keyword in _OWN:
+        header.remove(keyword, ignore_missing=True, remove_all=True)
+    if frame.wcs is not None:
+        header.update(frame.wcs.to_header(relax=True))
+    if frame.unit == units.electron:
+        header["BUNIT"] = "ELECTRONS"
+    elif frame.unit not in (None, units.adu):  # counts: a unit would have a reader trust the gain
+        header["BUNIT"] = frame.unit.to_string()
+    yield fits.ImageHDU(np.asarray(frame.data, np.float32), header=header, name="SCI")
+    if frame.uncertainty is not None:
+        error = np.broadcast_to(frame.uncertainty.array, frame.data.shape)
+        yield fits.ImageHDU(np.asarray(error, np.float32), name="ERR")
+    dq = BAD_PIXEL * image.mask if image.dq is None else image.dq
+    yield fits.ImageHDU(np.asarray(dq, np.int16), name="DQ")
+
+
+def _truth_hdus(image: LabelledImage) -> Iterator[fits.ImageHDU]:
+    yield fits.ImageHDU(_flags(image.truth), name="CRMASK")
+    if image.reliable is not None:
+        yield fits.ImageHDU(_flags(image.reliable), name="CRVALID")
+    for name, plane in (("CRCONF", image.confidence), ("CRCHARGE", image.charge)):
+        if plane is not None:
+            yield fits.ImageHDU(np.asarray(plane, np.float32), name=name)
+    for name, plane in image.defects.items():
+        yield fits.ImageHDU(_flags(plane), name=name)
+
+
+def _flags(plane: Array) -> Array:
+    return (np.asarray(plane) != 0).astype(np.uint8)
+
+
+def _version(extension: Extension) -> int:
+    """Of an image, which the planes about it share."""
+    return extension[1] if isinstance(extension, tuple) else 1
+
+
+def _spelled(extension: Extension) -> str:
+    """``("SCI", 2)`` -> ``"SCI,2"``."""
+    return ",".join(map(str, extension)) if isinstance(extension, tuple) else str(extension)

@@ -1,0 +1,245 @@
+"""Splits of an index, and every leak that `check_splits` is to find, planted."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+from astropy.nddata import CCDData
+from astropy.wcs import WCS
+
+from bayescr.data import (
+    LabelledImage,
+    PatchDataset,
+    assign_splits,
+    check_splits,
+    make_index,
+    read_labelled,
+    write_labelled,
+)
+from bayescr.data import _identity as identity
+from bayescr.data._wcs import footprints_overlap, near
+from bayescr.data.splits import leaks
+from bayescr.errors import BayescrError
+
+
+def image(exposure, *, seed, field="", ra=None, shape=(12, 16)):
+    rng = np.random.default_rng(seed)
+    wcs = None
+    if ra is not None:
+        wcs = WCS(naxis=2)
+        wcs.wcs.ctype, wcs.wcs.crval = ["RA---TAN", "DEC--TAN"], [ra, 60.0]
+        wcs.wcs.crpix, wcs.wcs.cdelt = [8.5, 6.5], [-1e-3, 1e-3]
+    frame = CCDData(
+        rng.normal(100, 5, shape).astype(np.float32), unit="electron", wcs=wcs,
+        meta=fits.Header({"FIELD": field} if field else {}),
+    )  # fmt: skip
+    return LabelledImage(frame=frame, truth=rng.random(shape) < 0.1, exposure=exposure)
+
+
+@pytest.fixture
+def index(tmp_path):
+    """Twelve exposures of four fields, a tenth of a degree apart."""
+    images = [image(f"e{k:02d}", seed=k, field=f"f{k // 3}", ra=10.0 + 0.1 * k) for k in range(12)]
+    write_labelled(images, tmp_path / "frames")
+    return make_index(tmp_path / "frames")
+
+
+def splits_of(index, column):
+    return {name: set(group[column]) for name, group in index.groupby("split") if name}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_by_exposure_every_field_is_spread(index, seed):
+    split = assign_splits(index, train=0.5, validation=0.25, test=0.25, seed=seed)
+    parts = splits_of(split, "exposure")
+    assert {name: len(part) for name, part in parts.items()} == {
+        "train": 6, "validation": 3, "test": 3,
+    }  # fmt: skip
+    assert sum(map(len, parts.values())) == 12
+    assert splits_of(split, "field")["train"] == {"f0", "f1", "f2", "f3"}
+    assert check_splits(split) == []
+    assert set(index["split"]) == {""}  # the given one stays
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_by_field_no_field_is_in_two(index, seed):
+    split = assign_splits(index, train=0.5, validation=0.25, test=0.25, by="field", seed=seed)
+    parts = splits_of(split, "field")
+    assert sorted(map(len, parts.values())) == [1, 1, 2]
+    assert not parts["train"] & parts["test"]
+    assert check_splits(split, by="field") == []
+
+
+def test_splits_follow_the_seed_and_leave_out_what_they_should(index):
+    one = assign_splits(index, train=0.25, validation=0, test=0.25, seed=1)
+    assert one.equals(assign_splits(index, train=0.25, validation=0, test=0.25, seed=1))
+    others = [assign_splits(index, train=0.25, validation=0, test=0.25, seed=s) for s in range(4)]
+    assert any(not one.equals(other) for other in others)
+    assert one["split"].value_counts().to_dict() == {"": 6, "train": 3, "test": 3}
+
+
+def test_an_exposure_without_a_field_is_one_of_its_own(index):
+    split = assign_splits(index.assign(field=""), train=0.5, validation=0, test=0.5, by="field")
+    assert split["split"].value_counts().to_dict() == {"train": 6, "test": 6}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"by": "feild"}, "unknown way to split, by 'feild': did you mean 'field'"),
+        ({"train": 0.9, "test": 0.9}, "sum of at most 1"),
+        ({"train": -0.1}, "expected positive numbers"),
+    ],
+)
+def test_splits_that_cannot_be(index, settings, message):
+    with pytest.raises(BayescrError, match=message):
+        assign_splits(index, **settings)
+    with pytest.raises(BayescrError, match=r"2 exposure\(s\) cannot be split into 3 parts"):
+        assign_splits(index[:2])
+
+
+@pytest.fixture
+def clean(index):
+    split = assign_splits(index, train=0.5, validation=0.25, test=0.25, seed=0)
+    assert check_splits(split) == []
+    return split
+
+
+def rows(index, split):
+    return index.index[index["split"] == split]
+
+
+def assert_one_leak(index, *words, by="exposure"):
+    found = [line for line in check_splits(index, by=by) if line.startswith("leak: ")]
+    assert len(found) == 1, found
+    for word in words:
+        assert word in found[0]
+    return found[0]
+
+
+def test_an_exposure_in_two_splits(clean):
+    leaky = clean.copy()
+    row = rows(leaky, "test")[0]
+    leaky.loc[row, "exposure"] = leaky.loc[rows(leaky, "train")[0], "exposure"]
+    assert_one_leak(leaky, "exposure", "'test' and 'train'")
+    with pytest.raises(BayescrError, match="the splits leak: exposure 'e"):
+        PatchDataset.from_index(leaky, split="train")
+
+
+def test_an_image_in_two_splits_is_told_once(clean):
+    again = clean.loc[rows(clean, "train")[:1]].assign(split="test")
+    assert_one_leak(pd.concat([clean, again]), "exposure 'e")
+
+
+def test_a_file_under_two_names(clean, tmp_path):
+    train, test = rows(clean, "train")[0], rows(clean, "test")[0]
+    shutil.copy(clean.loc[train, "path"], clean.loc[test, "path"])
+    assert_one_leak(clean, "hold the same bytes")
+    with pytest.raises(BayescrError, match="the splits leak: .*the same bytes"):
+        PatchDataset.from_index(clean, split="test")
+
+
+def test_a_file_that_is_gone(clean):
+    Path(clean.loc[0, "path"]).unlink()
+    with pytest.raises(BayescrError, match="e00.fits' of the index is not there"):
+        PatchDataset.from_index(clean, split="train")
+
+
+def test_files_that_agree_in_part_only_are_not_the_same(clean, monkeypatch):
+    monkeypatch.setattr(identity, "_PIECE", 16)  # too little to tell them apart
+    assert leaks(clean) == []
+
+
+def test_pixels_under_two_headers(clean):
+    train, test = rows(clean, "train")[0], rows(clean, "test")[0]
+    with fits.open(clean.loc[train, "path"]) as hdus:
+        hdus[0].header["OBSERVER"] = "somebody"
+        hdus.writeto(clean.loc[test, "path"], overwrite=True)
+    found = [line for line in check_splits(clean) if line.startswith("leak: ")]
+    assert len(found) == 1
+    assert "hold the same pixels" in found[0]
+
+
+def test_pixels_in_another_format(clean, tmp_path):
+    (copied,) = read_labelled(clean.loc[rows(clean, "train")[0], "path"])
+    write_labelled([copied], tmp_path / "p" / "q", format="deepcr")
+    other = make_index(tmp_path / "p").assign(split="test")
+    assert_one_leak(pd.concat([clean, other]), "hold the same pixels")
+
+
+def test_a_field_in_two_splits(clean):
+    assert len(check_splits(clean)) == 0
+    found = [line for line in check_splits(clean, by="field") if line.startswith("leak: field")]
+    assert len(found) == 4
+    with pytest.raises(BayescrError, match="the splits leak: field 'f"):
+        PatchDataset.from_index(clean, split="train", by="field")
+
+
+def test_overlapping_sky_is_a_warning(tmp_path):
+    """e0 and e2 share a corner's worth of sky, e1 lies elsewhere."""
+    images = [image(f"e{k}", seed=k, ra=ra) for k, ra in enumerate([10.0, 50.0, 10.01])]
+    write_labelled(images, tmp_path)
+    index = make_index(tmp_path).assign(split=["train", "train", "test"])
+    (line,) = check_splits(index)
+    assert line.startswith("warning: 1 pair(s) of images in 'test' and 'train' show the same sky")
+    assert "e0.fits" in line
+    assert "e2.fits" in line
+    assert len(PatchDataset.from_index(index, split="train", patch=None)) == 2  # no error
+    index["split"] = ["train", "test", "train"]
+    assert check_splits(index) == []
+
+
+def square(ra, dec, side):
+    """Corners of a small square on the sky, as unit vectors; all in degrees."""
+    centre = np.radians([ra, dec])
+    half = np.radians(side) / 2
+    corners = [(a, d) for a, d in ((-1, -1), (-1, 1), (1, 1), (1, -1))]
+    ra = np.array([centre[0] + a * half / np.cos(centre[1]) for a, _ in corners])
+    dec = np.array([centre[1] + d * half for _, d in corners])
+    return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+
+
+@pytest.mark.parametrize("dec", [0.0, 60.0, -85.0])
+@pytest.mark.parametrize(
+    ("offset", "overlap"), [(0.0, True), (0.9, True), (1.1, False), (90.0, False), (180.0, False)]
+)
+def test_footprints_against_squares(dec, offset, overlap):
+    side = 0.1
+    one, other = square(359.99, dec, side), square(359.99, dec, side)
+    angle = np.radians(offset * side) if offset < 90 else np.radians(offset)
+    turn = angle / np.cos(np.radians(dec)) if offset < 90 else angle
+    rotation = np.array(
+        [[np.cos(turn), -np.sin(turn), 0], [np.sin(turn), np.cos(turn), 0], [0, 0, 1]]
+    )
+    other = other @ rotation.T
+    assert footprints_overlap(one, other) == footprints_overlap(other, one) == overlap
+    if overlap:
+        assert [list(found) for found in near([one, other])] == [[0], [1]]
+
+
+def test_a_footprint_within_another_overlaps_it():
+    assert footprints_overlap(square(10, 20, 1.0), square(10.2, 20.1, 0.1))
+    # A cross: no corner of one lies in the other.
+    wide, tall = square(10, 0, 1.0), square(10, 0, 1.0)
+    wide[:, 2] *= 0.1
+    tall[:, 1] = tall[:, 1].mean() + 0.1 * (tall[:, 1] - tall[:, 1].mean())
+    assert footprints_overlap(wide, tall)
+
+
+def test_a_side_of_either_may_separate_them():
+    """A diamond off the corner of a square: no side of the square has all of it outside."""
+
+    def on_sky(corners):
+        ra, dec = np.radians(np.array(corners)).T
+        return np.stack([np.cos(dec) * np.cos(ra), np.cos(dec) * np.sin(ra), np.sin(dec)], axis=1)
+
+    def diamond(centre, half):
+        steps = ((-1, 0), (0, 1), (1, 0), (0, -1))
+        return on_sky([(centre + half * x, centre + half * y) for x, y in steps])
+
+    box = on_sky([(-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5)])
+    for other, overlap in ((diamond(0.8, 0.5), False), (diamond(0.8, 0.65), True)):
+        assert footprints_overlap(box, other) == footprints_overlap(other, box) == overlap
