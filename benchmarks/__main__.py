@@ -11,7 +11,8 @@ from benchmarks.timing import machine, write
 
 NAMES = (
     "prediction", "tolerance", "training", "memory", "scaling", "roofline", "others", "gpu",
-    "evaluation", "coverage", "gradients", "guides",
+    "evaluation", "coverage", "gradients", "guides", "simulation", "tracks",
+    "real_tracks", "labels",
 )  # fmt: skip
 
 

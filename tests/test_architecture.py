@@ -16,25 +16,48 @@ import bayescr
 PACKAGE = Path(bayescr.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 
+_GROUND_FLOOR = {"data", "simulation", "labels", "injection", "pretrained"}
 BELOW = {
     "data": set(),
     "simulation": set(),
-    "models": {"data", "simulation"},
-    "inference": {"data", "simulation", "models"},
-    "evaluation": {"data", "simulation", "models", "inference"},
-    "experiments": {"data", "simulation", "models", "inference", "evaluation"},
-    "cli": {"data", "simulation", "models", "inference", "evaluation", "experiments"},
+    "labels": {"data", "simulation"},
+    "injection": {"data", "simulation", "labels"},
+    "pretrained": set(),
+    "models": _GROUND_FLOOR,
+    "inference": {*_GROUND_FLOOR, "models"},
+    "evaluation": {*_GROUND_FLOOR, "models", "inference"},
+    "experiments": {*_GROUND_FLOOR, "models", "inference", "evaluation"},
+    "cli": {*_GROUND_FLOOR, "models", "inference", "evaluation", "experiments"},
 }
 """What each floor may import; the files beside the floors are the ground, open to all."""
 
 PUBLIC = {
     "bayescr.data": [
-        "BAD_BITS", "Extension", "Patch", "PatchDataset", "Scaling", "image_extensions",
-        "read_frame", "read_truth", "sky_and_noise",
+        "Augmentation", "BAD_BITS", "Broadening", "ExposureTime", "Extension", "ExtraTracks",
+        "Gain", "LabelledImage", "Patch", "PatchDataset", "Scaling", "SkyLevel", "Symmetry",
+        "assign_splits", "check_splits", "image_extensions", "make_index", "read_frame",
+        "read_index", "read_labelled", "read_truth", "sky_and_noise", "with_sky", "write_index",
+        "write_labelled",
     ],
     "bayescr.simulation": [
-        "Band", "CosmicRays", "Detector", "F606W", "F814W", "FIELDS", "SimulatedExposure",
-        "cosmic_ray_charge", "simulate", "simulate_exposure", "write_exposure",
+        "Background", "Band", "CosmicRays", "Detector", "F606W", "F814W", "FIELDS",
+        "GroundOptics", "HubbleOptics", "INSTRUMENTS", "Instrument", "SimulatedExposure",
+        "TrackStatistics", "cosmic_ray_charge", "find_instrument", "simulate",
+        "simulate_exposure", "track_statistics", "write_exposure",
+    ],
+    "bayescr.labels": [
+        "COSMIC_RAY_BITS", "DarkModel", "Events", "Labels", "Noise", "consensus", "dark_model",
+        "find_events", "label_darks", "label_exposures", "label_spectra", "label_table",
+        "labels_from_dq", "measure_noise", "write_labels",
+    ],
+    "bayescr.injection": [
+        "Injected", "Placed", "Track", "TrackCatalogue", "TrackSource", "imaged", "inject",
+        "is_catalogue", "read_catalogue", "read_tracks", "tracks_from_labels",
+        "write_catalogue", "write_injected",
+    ],
+    "bayescr.pretrained": [
+        "Chosen", "FALLBACK", "FORMAT", "ModelCard", "RULES", "Rule", "SUMS", "Score", "add",
+        "available", "choose", "to_markdown", "weights",
     ],
     "bayescr.models": [
         "BayesianSegmenter", "PriorPredictive", "UNet", "fan_in", "halo", "likelihoods",
@@ -81,8 +104,9 @@ PUBLIC = {
         "Astroscrappy", "CosmicCoNN", "DeepCR", "FAMILY", "LACosmic", "unavailable",
     ],
     "bayescr.experiments": [
-        "Arm", "CheckResult", "Choice", "Data", "Evaluation", "Experiment", "Model", "Shifted",
-        "Simulated", "Start", "Step", "Training", "check", "compare", "plan", "read_experiment",
+        "Arm", "Card", "CheckResult", "Choice", "Data", "Evaluation", "Experiment", "Model",
+        "Shifted", "Simulated", "Start", "Step", "Training", "build", "check", "compare", "plan",
+        "read_experiment",
     ],
 }  # fmt: skip
 

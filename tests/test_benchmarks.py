@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 NAMES = [
-    "coverage", "evaluation", "gradients", "guides", "prediction", "roofline", "scaling",
-    "tolerance", "training",
+    "coverage", "evaluation", "gradients", "guides", "labels", "prediction", "roofline",
+    "scaling", "simulation", "tolerance", "training",
 ]  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from bayescr import __version__
-from bayescr.cli import compare, evaluate, info, predict, simulate, train
+from bayescr.cli import compare, evaluate, info, inject, label, models, predict, simulate, train
 from bayescr.cli._options import Device, Quiet, Seed
 from bayescr.errors import BayescrError
 
@@ -97,8 +97,11 @@ def demo(
 
 
 app.command(epilog=simulate.EXAMPLE)(simulate.simulate)
+app.command(epilog=label.EXAMPLE)(label.label)
+app.command(epilog=inject.EXAMPLE, cls=inject.SeveralFiles)(inject.inject)
 app.command(epilog=train.EXAMPLE)(train.train)
 app.command(epilog=predict.EXAMPLE)(predict.predict)
 app.command(epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command(epilog=compare.EXAMPLE)(compare.compare)
+app.command(epilog=models.EXAMPLE)(models.models)
 app.command(epilog=info.EXAMPLE)(info.info)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from bayescr.cli._models import Wanted, wanted
 from bayescr.cli._options import (
     Device,
     Overwrite,
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 __all__ = ["EXAMPLE", "predict"]
 
 EXAMPLE = (
-    "Example:  bayescr predict exposure.fits --model mean-field -o out.fits --samples 16"
+    "Example:  bayescr predict exposure.fits -o out.fits"
+    "\n\n"
+    "With no --model the header chooses among those that come with bayescr (`bayescr models`): "
+    "space for the Hubble telescope, ground for every other."
     "\n\n"
     "The original extensions are copied as they are. A plane in the way, such as the truth CRMASK "
     "of a simulated frame, is kept and renamed CRMASK_INPUT; an earlier prediction is replaced. "
@@ -41,13 +45,22 @@ _FITS = (".fits", ".fit", ".fts", ".gz", ".fz")
 
 def predict(
     exposures: Annotated[list[Path], typer.Argument(help="FITS files.", metavar="EXPOSURE")],
-    model: Annotated[Path, typer.Option("--model", "-m", help="Posterior: its folder or file.")],
     output: Annotated[
         Path,
         typer.Option(
             "--output", "-o", help="FITS file to write, or a folder for files of the same names."
         ),
     ],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            "-m",
+            help="Posterior: its folder or file, else the name of one that `bayescr models` lists. "
+            "Default: as the header of each exposure says.",
+            show_default=False,
+        ),
+    ] = None,
     samples: Annotated[
         int | None,
         typer.Option(min=1, help="Posterior draws.  [default: 16, unless --tolerance is given]"),
@@ -61,6 +74,14 @@ def predict(
     threshold: Annotated[
         float, typer.Option(min=0.0, max=1.0, help="Probability above which CRMASK is 1.")
     ] = 0.5,
+    base_rate: Annotated[
+        list[float] | None,
+        typer.Option(
+            help="Share of cosmic-ray pixels in these exposures, where it is known not to be that "
+            "of the training: shifts all logits. Of several classes, one each.",
+            show_default=False,
+        ),
+    ] = None,
     extension: Annotated[
         list[str] | None,
         typer.Option(
@@ -107,16 +128,19 @@ def predict(
         "bad_bits": bad_bits,
     }
     given = {name: value for name, value in read_options.items() if value is not None}
+    asked: list[Wanted] = []
     for path in exposures:
         frames = _read(path, extension, given)
+        asked.append(wanted(model, next(iter(frames.values())).header))
 
-    from bayescr.cli._posteriors import load_posterior
     from bayescr.inference.products import write_products
 
-    posterior = load_posterior(
-        model, prior=prior, likelihood=likelihood, guide=guide, device=device
-    )
-    for path, target in zip(exposures, targets, strict=True):
+    own = {"prior": prior, "likelihood": likelihood, "guide": guide}
+    posteriors = {one.model: one.load(**own, device=device) for one in asked}
+    rates = _by_class(base_rate)
+    for path, target, one in zip(exposures, targets, asked, strict=True):
+        posterior = posteriors[one.model]
+        one.tell(path)
         if len(exposures) > 1:  # a lone exposure is still in memory
             frames = _read(path, extension, given)
         predictions = {
@@ -128,6 +152,7 @@ def predict(
                 tile=int(tile) if tile.isdigit() else tile,
                 batch=batch,
                 precision=precision,
+                base_rate=rates,
                 progress=shows_progress(quiet=quiet),
             )
             for version, frame in frames.items()
@@ -137,7 +162,7 @@ def predict(
             predictions,
             target,
             threshold=threshold,
-            cards=_cards(posterior, seed=seed, precision=precision),
+            cards={**one.cards(), **_cards(posterior, seed=seed, precision=precision)},
             overwrite=overwrite,
         )
         flagged = sum(int(one.mask(threshold).sum()) for one in predictions.values())
@@ -166,6 +191,11 @@ def _targets(exposures: list[Path], output: Path) -> list[Path]:
                 "predict them into different folders"
             )
     return targets
+
+
+def _by_class(rates: list[float] | None) -> float | list[float] | None:
+    """One rate is that of every class."""
+    return rates[0] if rates and len(rates) == 1 else rates or None
 
 
 def _read(path: Path, extensions: list[str] | None, options: dict[str, Any]) -> dict[int, CCDData]:

@@ -22,9 +22,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bayescr._names import unknown_name
 from bayescr.errors import BayescrError
 from bayescr.evaluation.records import file_stem
 from bayescr.experiments._settings import Choice, Settings
+from bayescr.experiments.card import Card
 
 __all__ = [
     "Arm",
@@ -56,26 +58,45 @@ class Simulated(Settings):
     """Frames to simulate; ``train``, ``validation`` and ``test`` count exposures of each field.
 
     Attributes:
-        fields: Names of fields, as `bayescr simulate` takes them.
+        fields: Names of fields, as `bayescr simulate` takes them, for its default instrument.
+        instruments: Instead: name of an instrument -> the fields that it is pointed at, ``[]`` for
+            those that suit it. Each has its own optics, noise, hits and range of exposure times.
+        hits: Cosmic rays in a frame of the instrument's mean exposure time, at least: a lower flux
+            is raised to as many, for little is learnt where there are none. Default: its own flux.
         size: Side of the frames [pixel].
         train: To learn from.
         validation: To choose the best epoch by and to recalibrate on; 0: none.
         test: To compare on.
         seed: Of the frames, whatever the seeds of the fits.
         shifted: To recognise as different.
+        threshold: Of the truth, as in `bayescr.simulation.simulate_exposure`.
+        undecided: Likewise; default: every pixel is decided.
     """
 
     fields: tuple[str, ...] = ("ex", "gc", "rg")
+    instruments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    hits: float | None = None
     size: int = 256
     train: int = 20
     validation: int = 3
     test: int = 6
     seed: int = 0
     shifted: Shifted | None = None
+    threshold: float = 3.0
+    undecided: float | None = None
 
     def check(self) -> None:
         """Raise a `BayescrError` for values that cannot be."""
         _filled(fields=self.fields)
+        if not self.threshold > 0:
+            raise BayescrError(f"threshold is {self.threshold}: expected a number above 0")
+        if self.undecided is not None and not 0 <= self.undecided < self.threshold:
+            raise BayescrError(
+                f"undecided is {self.undecided}: expected a number from 0 to below threshold, "
+                f"{self.threshold}"
+            )
+        if self.hits is not None and not (self.hits > 0 and self.instruments):
+            raise BayescrError(f"hits is {self.hits}: expected a number above 0, and instruments")
         _at_least(1, size=self.size, train=self.train, test=self.test)
         _at_least(0, validation=self.validation, seed=self.seed)
 
@@ -255,6 +276,7 @@ class Experiment(Settings):
         start: The common start of the arms.
         classical: Names of methods that are not trained here -> their arguments.
         evaluation: How they are compared.
+        card: What makes a model of an arm, `bayescr.experiments.build`.
     """
 
     title: str
@@ -264,6 +286,7 @@ class Experiment(Settings):
     start: Start | None = None
     classical: Mapping[str, Choice] = field(default_factory=dict)
     evaluation: Evaluation = field(default_factory=Evaluation)
+    card: Card | None = None
 
     def check(self) -> None:
         """Raise a `BayescrError` for values that cannot be."""
@@ -271,6 +294,12 @@ class Experiment(Settings):
         if min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise BayescrError(
                 f"seeds are {list(self.seeds)}: expected different whole numbers from 0 up"
+            )
+        if self.card is not None and self.card.arm not in self.arms:
+            raise unknown_name("arm of the card", self.card.arm, list(self.arms))
+        if self.card is not None and len(self.seeds) > 1:
+            raise BayescrError(
+                f"seeds are {list(self.seeds)} and there is a card: expected the one of the model"
             )
         stems: dict[str, str] = {}
         for name in (*self.arms, *self.classical):

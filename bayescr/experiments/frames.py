@@ -7,9 +7,10 @@ simulator's code apart from others, and in which ``frames.json``, written last, 
 from __future__ import annotations
 
 import json
+import math
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,19 @@ from bayescr._code import source_sha256
 from bayescr._files import atomic_path
 from bayescr._progress import track
 from bayescr.data import PatchDataset, Scaling
+from bayescr.data._fits import opened
 from bayescr.errors import BayescrError
 from bayescr.experiments import _fingerprint as fingerprint
 from bayescr.experiments.config import Data, Simulated
-from bayescr.simulation import simulate
+from bayescr.simulation import find_instrument, simulate
+from bayescr.simulation.sky import field_name
 
-__all__ = ["PARTS", "Part", "find_parts"]
+__all__ = ["PARTS", "Part", "fields_of", "find_parts"]
 
 PARTS = ("train", "validation", "test", "shifted")
 _SUFFIXES = (".fits", ".fits.gz", ".fits.fz")
 _LIST = "frames.json"
+_MANY = 10**6  # seeds of an instrument's frames
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +41,8 @@ class Part:
     Attributes:
         name: Which of them.
         folder: Where they are.
-        series: What to simulate, arguments of `bayescr.simulation.simulate`; empty where the
-            folder is the user's.
+        series: What to simulate, arguments of `bayescr.simulation.simulate` and ``hits``; empty
+            where the folder is the user's.
     """
 
     name: str
@@ -58,7 +62,12 @@ class Part:
         total = sum(series["frames"] for series in self.series)
         with track(f"simulate {self.name}", total, show=show) as advance:
             for series in self.series:
-                simulate(self.folder, **series, overwrite=True, progress=lambda done: advance(1))
+                simulate(
+                    self.folder,
+                    **_arguments(**series),
+                    overwrite=True,
+                    progress=lambda done: advance(1),
+                )
         with atomic_path(self.folder / _LIST) as temporary:
             temporary.write_text(fingerprint.to_json(self._hashes()))
 
@@ -82,13 +91,20 @@ class Part:
     def dataset(self, *, patch: int | None, scaling: Scaling) -> PatchDataset:
         """The exposures as patches in memory, or whole, each read when it is asked for.
 
+        Where instruments are simulated, each of their fields is one of its own.
+
         Raises:
             BayescrError: If there are none, or one has no truth.
         """
-        self.files()
-        return PatchDataset.from_directory(
+        files = self.files()
+        dataset = PatchDataset.from_directory(
             self.folder, patch=patch, scaling=scaling, in_memory=patch is not None
         )
+        if any("instrument" in series for series in self.series):
+            for file in files:
+                name = file.name[: file.name.rindex(".fits")]
+                dataset.fields[name] = f"{_instrument(file)}, {dataset.fields[name]}"
+        return dataset
 
     def files(self) -> list[Path]:
         """The FITS files.
@@ -128,20 +144,60 @@ def find_parts(data: Data, *, beside: Path, output: Path) -> dict[str, Part]:
     }
 
 
+def fields_of(settings: Simulated) -> dict[str | None, tuple[str, ...]]:
+    """Instrument -> the fields that it is pointed at; None: the default of `simulate`.
+
+    Raises:
+        BayescrError: For an instrument or field that is not known.
+    """
+    if not settings.instruments:
+        return {None: tuple(map(field_name, settings.fields))}
+    found: dict[str | None, tuple[str, ...]] = {}
+    for name, fields in settings.instruments.items():
+        instrument = find_instrument(name)
+        found[instrument.name] = tuple(map(field_name, fields or instrument.fields))
+    return found
+
+
 def _series(settings: Simulated) -> Iterator[tuple[str, tuple[dict[str, Any], ...]]]:
-    counts = {name: (settings.fields, getattr(settings, name)) for name in PARTS[:3]}
+    counts = {name: (fields_of(settings), getattr(settings, name)) for name in PARTS[:3]}
     if settings.shifted is not None:
-        counts["shifted"] = ((settings.shifted.field,), settings.shifted.frames)
-    for index, (name, (fields, frames)) in enumerate(counts.items()):
-        seed = len(PARTS) * settings.seed + index  # no two parts, of any seeds, share one
+        counts["shifted"] = ({None: (settings.shifted.field,)}, settings.shifted.frames)
+    for index, (name, (seen, frames)) in enumerate(counts.items()):
+        part = len(PARTS) * settings.seed + index
         if frames:
-            yield (
-                name,
-                tuple(
-                    {"field": field, "frames": frames, "size": settings.size, "seed": seed}
-                    for field in fields
-                ),
-            )
+            common = {"frames": frames, "size": settings.size, "threshold": settings.threshold}
+            if settings.undecided is not None:
+                common["undecided"] = settings.undecided
+            yield name, tuple(_series_of(seen, part, hits=settings.hits, **common))
+
+
+def _series_of(
+    seen: Mapping[str | None, tuple[str, ...]], part: int, *, hits: float | None, **common: Any
+) -> Iterator[dict[str, Any]]:
+    """A series of each field of each instrument; no two parts or instruments share a seed."""
+    for number, (instrument, fields) in enumerate(seen.items()):
+        made = {**common, "seed": part + _MANY * number}
+        if instrument is not None:
+            made |= {"instrument": instrument} | ({} if hits is None else {"hits": hits})
+        yield from ({"field": field, **made} for field in fields)
+
+
+def _arguments(*, hits: float | None = None, **series: Any) -> dict[str, Any]:
+    """Of `simulate`, for a series: with a flux that leaves as many hits, where it leaves fewer."""
+    if hits is None:
+        return series
+    instrument = find_instrument(series["instrument"])
+    low, high = instrument.exposure_times  # uniform in the logarithm
+    mean = low if low == high else (high - low) / math.log(high / low)
+    side = series["size"] * instrument.cosmic_rays.pixel_size * 1e-4  # [cm]
+    rate = max(instrument.cosmic_rays.rate, hits / (side**2 * mean))
+    return {**series, "cosmic_rays": replace(instrument.cosmic_rays, rate=rate)}
+
+
+def _instrument(file: Path) -> str:
+    with opened(file) as hdus:
+        return str(hdus[0].header["INSTRUME"])
 
 
 def _simulated_folder(output: Path, name: str, series: tuple[dict[str, Any], ...]) -> Path:

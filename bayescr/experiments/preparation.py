@@ -18,7 +18,7 @@ from bayescr.evaluation.classical import unavailable
 from bayescr.experiments._settings import Choice
 from bayescr.experiments.assessment import make_classical, own_metrics, row_names
 from bayescr.experiments.config import Experiment
-from bayescr.experiments.frames import Part, find_parts
+from bayescr.experiments.frames import Part, fields_of, find_parts
 from bayescr.experiments.own_code import OwnCode, files_of
 from bayescr.experiments.reading import parse_experiment, read_source
 from bayescr.experiments.runs import Recipe, Run, plan_runs, recipe_of, start_recipe
@@ -161,8 +161,7 @@ def _examined(
     has_validation = bool(simulate.validation if simulate else experiment.data.validation)
     if simulate:
         with at("[data.simulate]"):
-            for name in simulate.fields:
-                field_name(name)
+            fields_of(simulate)
         if simulate.shifted:
             with at("[data.simulate.shifted]"):
                 field_name(simulate.shifted.field)

@@ -43,20 +43,22 @@ _KEY, _FORMAT = "bayescr", 1
 _MODEL = ("net", "prior", "likelihood")
 
 
-def save(posterior: Posterior, path: str | Path) -> Path:
+def save(posterior: Posterior, path: str | Path, *, dtype: torch.dtype | None = None) -> Path:
     """Write a posterior; returns the file.
 
     Args:
         posterior: What to write.
         path: A file ``*.safetensors``, or a folder, in which it is `FILE_NAME`.
+        dtype: Of floating-point tensors in the file, such as ``torch.float16`` for half the size;
+            `load` computes in float32 in any case. Default: as they are.
 
     Raises:
-        BayescrError: If the file cannot be written.
+        BayescrError: If the file cannot be written, or a number is too large for ``dtype``.
     """
     path = Path(path)
     target = path if path.suffix == ".safetensors" else path / FILE_NAME
     tensors = {
-        f"{part}.{name}": tensor.detach().cpu().clone().contiguous()
+        f"{part}.{name}": _stored(tensor, dtype, name=f"{part}.{name}")
         for part, module in (("model", posterior.model), ("guide", posterior.guide))
         for name, tensor in module.state_dict().items()
     }
@@ -186,6 +188,19 @@ def read_description(path: str | Path) -> dict[str, Any]:
             "the version that wrote it"
         )
     return described
+
+
+def _stored(tensor: torch.Tensor, dtype: torch.dtype | None, *, name: str) -> torch.Tensor:
+    kept = tensor.detach().cpu().clone().contiguous()
+    if dtype is None or not kept.is_floating_point():
+        return kept
+    stored = kept.to(dtype)
+    if not bool((stored.isfinite() == kept.isfinite()).all()):
+        raise BayescrError(
+            f"tensor '{name}' reaches {kept.abs().max():.3g}, more than {dtype} holds: save it "
+            "without dtype"
+        )
+    return stored
 
 
 @contextlib.contextmanager

@@ -330,11 +330,26 @@ class Posterior:
         self.guide.to(place)
         return self
 
-    def save(self, path: str | Path) -> Path:
-        """Write one safetensors file, JSON inside; a name without suffix is a folder for it."""
+    def save(self, path: str | Path, *, dtype: torch.dtype | None = None) -> Path:
+        """Write one safetensors file, JSON inside; see `bayescr.inference.checkpoints.save`."""
         from bayescr.inference.checkpoints import save
 
-        return save(self, path)
+        return save(self, path, dtype=dtype)
+
+    @classmethod
+    def from_pretrained(cls, name: str, *, device: torch.device | str | None = "cpu") -> Posterior:
+        """A posterior that comes with the package, ``"space"`` or ``"ground"``: `pretrained`.
+
+        Raises:
+            BayescrError: If there is none of that name, or its file is damaged.
+
+        Example:
+            >>> Posterior.from_pretrained("space")  # doctest: +SKIP
+        """
+        from bayescr import pretrained
+
+        with pretrained.weights(name) as path:
+            return cls.load(path, device=device)
 
     @classmethod
     def load(

@@ -341,7 +341,7 @@ def test_start_with_another_network(fails, tmp_path, frames, posterior):
         ("--device", "abacus", "unknown device"),
         ("--gain", -1, "gain"),
         ("--extension", "SCI,1,2", "is not understood"),
-        ("--extension", "9", "no extension '9'"),
+        ("--extension", "99", "no extension '99'"),
     ],
 )
 def test_predict_names_and_numbers(fails, tmp_path, exposure, posterior, option, value, says):

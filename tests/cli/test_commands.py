@@ -17,8 +17,19 @@ from bayescr.data import PatchDataset, read_frame
 from bayescr.inference import Posterior, fit
 from bayescr.models import UNet
 
-COMMANDS = ("demo", "simulate", "train", "predict", "evaluate", "compare", "info")
+COMMANDS = (
+    "demo", "simulate", "label", "inject", "train", "predict", "evaluate", "compare", "models",
+    "info",
+)  # fmt: skip
 MAPS = ("PROB", "ENTROPY", "MUTUAL_INFORMATION", "CRMASK")
+
+
+def _with_maps(exposure):
+    """Names of the planes of a prediction: those of its input, the truth renamed, and ours."""
+    with fits.open(exposure) as hdus:
+        names = [hdu.name for hdu in hdus]
+    assert names[:4] == ["PRIMARY", "SCI", "DQ", "CRMASK"]
+    return [*names[:3], "CRMASK_INPUT", *names[4:], *MAPS]
 
 
 def default(function, name):
@@ -193,7 +204,7 @@ def test_predict_agrees_with_the_library(bayescr, exposure, posterior, tmp_path)
     assert result.exit_code == 0, result.output
     expected = Posterior.load(posterior).predict(read_frame(exposure), num_samples=3, seed=5)
     with fits.open(out) as hdus:
-        assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "DQ", "CRMASK_INPUT", *MAPS]
+        assert [hdu.name for hdu in hdus] == _with_maps(exposure)
         np.testing.assert_array_equal(hdus["PROB"].data, expected.probability)
         np.testing.assert_array_equal(hdus["CRMASK"].data, expected.mask(0.01))
         assert hdus["CRMASK"].data.dtype == np.uint8
@@ -319,7 +330,7 @@ def test_predict_over_its_own_prediction(bayescr, exposure, posterior, tmp_path)
         )
         assert result.exit_code == 0, result.output
     with fits.open(path) as hdus, fits.open(exposure) as original:
-        assert [hdu.name for hdu in hdus] == ["PRIMARY", "SCI", "DQ", "CRMASK_INPUT", *MAPS]
+        assert [hdu.name for hdu in hdus] == _with_maps(exposure)
         assert hdus["PROB"].header["BCRSEED"] == 1
         np.testing.assert_array_equal(hdus["CRMASK_INPUT"].data, original["CRMASK"].data)
 
@@ -369,7 +380,8 @@ def test_info_of_a_posterior(bayescr, posterior):
     result = bayescr("info", posterior)
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("posterior ")
-    for text in ("MeanField(", "FanInNormal(", "UNet(", "Scaling(", "globular-cluster_0_000"):
+    exposure = "globular-cluster_hst-acs-wfc_0_000"
+    for text in ("MeanField(", "FanInNormal(", "UNet(", "Scaling(", exposure):
         assert text in result.stdout
 
 
