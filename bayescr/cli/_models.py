@@ -77,7 +77,9 @@ def wanted(model: str | None, header: Mapping[str, Any]) -> Wanted:
             raise BayescrError(
                 f"--model is missing: by the header ({chosen.reason}) it would be "
                 f"'{chosen.model}', but this installation of bayescr comes without trained "
-                "weights; give the folder that `bayescr train` wrote"
+                "weights; build them, `bayescr models --build "
+                f"recipes/{chosen.model}.toml -o DIR`, or give the folder that `bayescr train` "
+                "wrote"
             )
         return Wanted(model=chosen.model, is_path=False, reason=chosen.reason)
     is_word = Path(model).name == model and not Path(model).suffix

@@ -136,7 +136,8 @@ def predict(
     from bayescr.inference.products import write_products
 
     own = {"prior": prior, "likelihood": likelihood, "guide": guide}
-    posteriors = {one.model: one.load(**own, device=device) for one in asked}
+    different = {one.model: one for one in asked}
+    posteriors = {name: one.load(**own, device=device) for name, one in different.items()}
     rates = _by_class(base_rate)
     for path, target, one in zip(exposures, targets, asked, strict=True):
         posterior = posteriors[one.model]

@@ -53,10 +53,13 @@ def simulate(
 
     from bayescr import simulation
     from bayescr.simulation.instruments import find_instrument
+    from bayescr.simulation.series import plan_series
     from bayescr.simulation.sky import field_name
 
     camera = find_instrument(instrument)
     names = list(dict.fromkeys(field_name(name) for name in field))
+    for name in names:  # before any is made
+        plan_series(output, name, frames=frames, instrument=camera, seed=seed, overwrite=overwrite)
     show = shows_progress(quiet=quiet)
     with track("simulate", len(names) * max(frames, 1), show=show) as advance:
         for name in names:

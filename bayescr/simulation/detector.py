@@ -45,7 +45,8 @@ class Detector:
         response_scatter: Pixel-to-pixel scatter of the sensitivity that no flat field took out.
         hot_fraction: Share of hot pixels.
         hot_current: Range of their dark current [electron / s], uniform in the logarithm.
-        hot_flagged: Share of the hot pixels that DQ knows of, of those above four times the least.
+        hot_flagged: Share of the hot pixels that DQ knows of, of those above four times the least,
+            and of the warm ones.
         warm_fraction: Share of warm pixels: many, and faint.
         warm_current: Range of their dark current [electron / s], uniform in the logarithm.
         dead_fraction: Share of dead pixels, which collect a tenth of their light.

@@ -133,10 +133,8 @@ def simulate_exposure(
         bands=camera.bands if band is None else (band,),
     )
     check_positive("", threshold=threshold)
-    if undecided is not None and not 0.0 <= undecided < threshold:
-        raise BayescrError(
-            f"undecided is {undecided}: expected a number from 0 to below threshold, {threshold}"
-        )
+    if undecided is not None:
+        _check_undecided(undecided, threshold)
     sky_rng, ray_rng, detector_rng = _streams(seed, field, camera.name)
     drawn_time = float(log_uniform(camera.exposure_times, sky_rng))
     band = camera.bands[sky_rng.integers(len(camera.bands))]
@@ -236,7 +234,7 @@ def _observe(
     valid = np.ones(shape, bool)
     if "CRUNDEC" in header:
         some = charge > header["CRUNDEC"] * noise
-        drowned = (expected > detector.full_well) | (quiet != expected)
+        drowned = (expected > min(detector.full_well, last_count)) | (quiet != expected)
         valid = ~(some & (~cosmic_rays | drowned))
     trailing = transfer(quiet, detector, first_row=first_row) - quiet
     planes = defects.planes | {
@@ -275,6 +273,13 @@ def check_seed(seed: int) -> None:
     """Refuse what is no whole number from 0 up."""
     if not isinstance(seed, (int, np.integer)) or seed < 0:
         raise BayescrError(f"seed is {seed}: expected a whole number from 0")
+
+
+def _check_undecided(undecided: float, threshold: float) -> None:
+    if not isinstance(undecided, (int, float)) or not 0.0 <= undecided < threshold:
+        raise BayescrError(
+            f"undecided is {undecided!r}: expected a number from 0 to below threshold, {threshold}"
+        )
 
 
 def _streams(seed: int, *names: str) -> list[np.random.Generator]:

@@ -4,7 +4,7 @@
 |---------------------|----------------------------------------------------|
 | `hst-acs-wfc`       | Hubble's ACS/WFC: thin CCD in orbit, undersampled  |
 | `hst-wfc3-uvis`     | Hubble's WFC3/UVIS                                 |
-| `thick-ground-ccd`  | Kast red at the 3 m Shane: 300 um of silicon, worms |
+| `thick-ground-ccd`  | Kast red at the 3 m Shane: 200 um of silicon, worms |
 | `thin-ground-ccd`   | the CCD of the 1 m Nickel, binned 2 x 2            |
 | `lsst-itl`          | an ITL sensor of the LSST camera: 100 um           |
 """

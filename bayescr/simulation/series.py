@@ -21,7 +21,7 @@ from bayescr.simulation.exposures import SimulatedExposure, check_seed, simulate
 from bayescr.simulation.instruments import Instrument, find_instrument
 from bayescr.simulation.sky import field_name
 
-__all__ = ["PLANES", "frame_seed", "simulate", "write_exposure"]
+__all__ = ["PLANES", "frame_seed", "plan_series", "simulate", "write_exposure"]
 
 PLANES = {
     "hot": "HOT",
@@ -109,16 +109,11 @@ def simulate(
     Raises:
         BayescrError: If an argument cannot be used, or a file exists and may not be replaced.
     """
-    name, camera = field_name(field), find_instrument(instrument)
+    name = field_name(field)
     check_count("", frames=frames, workers=workers)
-    paths = [
-        Path(folder) / f"{name}_{camera.name}_{seed}_{index:04d}.fits" for index in range(frames)
-    ]
-    existing = [path for path in paths if path.exists()]
-    if existing and not overwrite:
-        raise BayescrError(
-            f"'{existing[0]}' exists already: choose another folder or seed, or allow overwriting"
-        )
+    paths = plan_series(
+        folder, name, frames=frames, instrument=instrument, seed=seed, overwrite=overwrite
+    )
     make = partial(
         _make, name, instrument=instrument, size=size, overwrite=overwrite, options=options
     )
@@ -126,6 +121,26 @@ def simulate(
     for done, _ in enumerate(_run(make, tasks, min(workers, frames)), start=1):
         if progress is not None:
             progress(done)
+    return paths
+
+
+def plan_series(
+    folder: str | os.PathLike[str],
+    field: str,
+    *,
+    frames: int,
+    instrument: str | Instrument,
+    seed: int,
+    overwrite: bool,
+) -> list[Path]:
+    """The paths of a series, none of which may exist unless they may be replaced."""
+    stem = f"{field_name(field)}_{find_instrument(instrument).name}_{seed}"
+    paths = [Path(folder) / f"{stem}_{index:04d}.fits" for index in range(frames)]
+    existing = [path for path in paths if path.exists()]
+    if existing and not overwrite:
+        raise BayescrError(
+            f"'{existing[0]}' exists already: choose another folder or seed, or allow overwriting"
+        )
     return paths
 
 

@@ -250,6 +250,8 @@ def test_simulated_frame_exists(fails, bayescr, tmp_path):
     assert bayescr(*arguments).exit_code == 0
     fails(*arguments, says="exists already")
     assert bayescr(*arguments, "--overwrite").exit_code == 0
+    several = ("simulate", "--field", "dark", *arguments[1:])
+    fails(*several, says="exists already")  # and not one of those that do not is made
 
 
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError()])

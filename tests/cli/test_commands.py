@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from astropy.io import fits
 
+from bayescr.cli._models import Wanted
 from bayescr.cli.evaluate import evaluate as evaluate_command
 from bayescr.cli.predict import predict as predict_command
 from bayescr.cli.train import train as train_command
@@ -318,6 +319,20 @@ def test_predict_several_exposures_into_a_folder(bayescr, frames, posterior, tmp
     assert result.exit_code == 0, result.output
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [p.name for p in paths]
     assert len(result.stdout.splitlines()) == 2
+
+
+def test_predict_loads_a_model_once(bayescr, frames, posterior, tmp_path, monkeypatch):
+    loads, load = [], Wanted.load
+
+    def counted(self, **options):
+        loads.append(self.model)
+        return load(self, **options)
+
+    monkeypatch.setattr(Wanted, "load", counted)
+    paths = sorted(frames.iterdir())[:2]
+    result = bayescr("predict", *paths, "--model", posterior, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    assert loads == [str(posterior)]
 
 
 def test_predict_over_its_own_prediction(bayescr, exposure, posterior, tmp_path):

@@ -238,6 +238,18 @@ def test_charge_that_nobody_can_tell_is_not_valid(clean_detector):
     np.testing.assert_array_equal(decided.cosmic_rays, exposure.cosmic_rays)
 
 
+def test_hits_beyond_the_last_count_are_not_valid(monkeypatch, clean_detector):
+    monkeypatch.setitem(FIELDS, "extragalactic", lambda canvas, rng: canvas.image.fill(90_000.0))
+    detector = clean_detector(read_noise=4.0, full_well=200_000.0, gain=1.0)
+    exposure = simulate_exposure(
+        "ex", size=64, seed=1, detector=detector, cosmic_rays=CosmicRays(rate=20.0), threshold=2.0,
+        undecided=0.7,
+    )  # fmt: skip
+    assert (exposure.frame.data >= 65_534).all()
+    assert exposure.cosmic_rays.any()
+    assert not exposure.valid[exposure.cosmic_rays].any()
+
+
 def test_undecided_truth_is_in_the_file(tmp_path, clean_detector):
     options = {"size": 64, "seed": 5, "detector": clean_detector(read_noise=4.0)}
     exposure = simulate_exposure("gc", **options, undecided=0.7)
@@ -248,5 +260,6 @@ def test_undecided_truth_is_in_the_file(tmp_path, clean_detector):
     dataset = PatchDataset.from_directory(tmp_path, patch=None)
     usable = exposure.valid & ~exposure.frame.mask
     np.testing.assert_array_equal(dataset[0]["valid"][0].numpy(), usable)
-    with pytest.raises(BayescrError, match="undecided is 3.0: expected a number from 0 to below"):
-        simulate_exposure("gc", **options, undecided=3.0)
+    for undecided in (3.0, "a"):
+        with pytest.raises(BayescrError, match="expected a number from 0 to below threshold, 3.0"):
+            simulate_exposure("gc", **options, undecided=undecided)
