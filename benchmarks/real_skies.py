@@ -1,4 +1,4 @@
-"""Real frames and real tracks for `benchmarks.real_tracks`, in electrons."""
+"""Where real data lie; real frames and real tracks for `benchmarks.real_tracks`, in electrons."""
 
 from __future__ import annotations
 
@@ -57,9 +57,11 @@ class HotFrame:
     valid: np.ndarray
 
 
-def data_folder() -> Path | None:
-    folder = Path(os.environ.get("BAYESCR_TEST_DATA") or "../shared/data")
-    return folder if (folder / "nickel_ngc6819_2019").is_dir() else None
+def data_folder(name: str = "nickel_ngc6819_2019") -> Path | None:
+    """BAYESCR_TEST_DATA, or shared/data beside the checkout, if the data of that name are there."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("BAYESCR_TEST_DATA") or beside)
+    return folder if (folder / name).is_dir() else None
 
 
 def nickel(folder: Path) -> dict[str, Sky]:

@@ -15,7 +15,6 @@ reported are those from the rest.
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,6 +32,7 @@ from bayescr.labels import label_darks
 from bayescr.simulation import CosmicRays, cosmic_ray_charge, track_statistics
 from bayescr.simulation.populations import LSST_ITL, THICK_GROUND
 from benchmarks.common import Settings
+from benchmarks.real_skies import data_folder
 from benchmarks.timing import show
 from benchmarks.tracks_figure import tracks_figure
 
@@ -89,9 +89,9 @@ class Detector:
 
 
 def run(settings: Settings) -> dict[str, Any]:
-    folder = Path(os.environ.get("BAYESCR_TEST_DATA") or "../shared/data")
-    if not (folder / "lsst_itl_cr_catalog").exists():
-        reason = f"no real tracks below '{folder}': BAYESCR_TEST_DATA may name their folder"
+    folder = data_folder("lsst_itl_cr_catalog")
+    if folder is None:
+        reason = "no real tracks: BAYESCR_TEST_DATA may name their folder"
         print(reason)
         return {"skipped": reason}
     result, drawn = {}, {}

@@ -15,6 +15,7 @@ from __future__ import annotations
 import ast
 import functools
 import itertools
+import os
 from pathlib import Path
 
 import pytest
@@ -166,6 +167,19 @@ def pytest_generate_tests(metafunc):
     for argument in sorted(arguments):
         kind = argument.removesuffix("_name").removeprefix("any_")
         metafunc.parametrize(argument, [name for name in members[kind] if name not in hidden])
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """A function: name -> path of real data, below BAYESCR_TEST_DATA or ../shared/data."""
+    folder = Path(os.environ.get("BAYESCR_TEST_DATA") or HERE.parents[1] / "shared" / "data")
+
+    def find(name):
+        if not (folder / name).exists():
+            pytest.skip(f"real data not found: {name}; BAYESCR_TEST_DATA may name its folder")
+        return folder / name
+
+    return find
 
 
 @pytest.fixture(scope="session")

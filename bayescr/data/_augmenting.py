@@ -6,6 +6,8 @@ and float32 input gives a pixel back to a hundredth of its noise or better.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -18,6 +20,8 @@ from bayescr.data.augmentation.patch import THRESHOLD
 from bayescr.data.scaling import Scaling
 
 __all__ = ["augmented_planes", "item_generator"]
+
+_SAMPLE = 2**13  # pixels of a frame, which give the shift to a few percent of the noise
 
 
 def item_generator(seed: int, epoch: int | None, index: int) -> np.random.Generator:
@@ -36,10 +40,10 @@ def augmented_planes(
     generator: np.random.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Image (1, H, W) float32, target (C, H, W) bool and valid (1, H, W) bool of an item."""
-    patch = augmentation(
-        _raw_patch(frame, window, scaling=scaling, augmentation=augmentation), generator
-    )
-    image = scaling.image(patch.data, sky=patch.sky, noise=patch.noise)
+    before = _raw_patch(frame, window, scaling=scaling, augmentation=augmentation)
+    patch = augmentation(before, generator)
+    shift = _shift(frame, before, patch, scaling=scaling, generator=generator)
+    image = scaling.image(patch.data, sky=patch.sky + shift, noise=patch.noise)
     image[~patch.usable] = 0.0
     valid = patch.valid & patch.usable
     planes = (image[None], patch.target & valid, valid[None])
@@ -71,5 +75,42 @@ def _raw_patch(
         charge=None if charge is None else charge[view].toarray().astype(np.float64),
         exposure=frame.exposure,
         threshold=augmentation.threshold or level.threshold or THRESHOLD,
-        undecided=augmentation.undecided,
+        undecided=level.undecided if augmentation.undecided is None else augmentation.undecided,
     )
+
+
+def _shift(
+    frame: LabelledFrame | StoredFrame,
+    before: RawPatch,
+    after: RawPatch,
+    *,
+    scaling: Scaling,
+    generator: np.random.Generator,
+) -> float:
+    """How far the sky that the scaling would measure is from where the steps have put it.
+
+    Among unresolved stars it is a mode somewhere between sky and stars, the nearer to the stars the
+    more noise there is. What it moves by belongs to the whole frame: some of its pixels are given
+    the light and the noise that the steps left, and the mode is sought among them.
+    """
+    added = after.noise**2 - (after.share * before.noise) ** 2
+    if not added > 1e-6 * after.noise**2:
+        return 0.0
+    drawn = generator.integers(frame.image[0].numel(), size=_SAMPLE)
+    image = frame.image[0].numpy().ravel()[drawn][frame.usable[0].numpy().ravel()[drawn]]
+    pixels = after.share * before.noise * scaling.significance(image.astype(np.float64))
+    noisier = pixels + np.sqrt(added) * generator.normal(size=pixels.shape)
+    return _mode(noisier, after.noise) - _mode(pixels, after.share * before.noise)
+
+
+def _mode(pixels: np.ndarray[Any, Any], noise: float) -> float:
+    """Mean shift from 0, as in the last part of the scaling's measurement."""
+    mode = 0.0
+    for _ in range(50):
+        near = pixels[np.abs(pixels - mode) < 2.0 * noise]
+        if not near.size:
+            break
+        before, mode = mode, float(near.mean())
+        if abs(mode - before) < 3e-3 * noise:
+            break
+    return mode

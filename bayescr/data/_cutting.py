@@ -10,6 +10,7 @@ import torch
 from astropy.nddata import CCDData
 from torch import Tensor
 
+from bayescr.data._stamps import count_symmetries, turned
 from bayescr.errors import BayescrError
 
 __all__ = ["Window", "cut", "random_symmetry", "smallest_side", "windows"]
@@ -68,11 +69,8 @@ def random_symmetry(*planes: Tensor) -> list[Tensor]:
     Planes that are not square only get the 4 that keep their shape. Draws one number from
     torch's global generator.
     """
-    height, width = planes[0].shape[-2:]
-    symmetry = int(torch.randint(8 if height == width else 4, ()))
-    flips = [axis for axis, chosen in ((-2, symmetry & 1), (-1, symmetry & 2)) if chosen]
-    flipped = [plane.flip(flips) for plane in planes]
-    return [plane.mT for plane in flipped] if symmetry & 4 else flipped
+    which = int(torch.randint(count_symmetries(*planes[0].shape[-2:]), ()))
+    return [turned(plane, which) for plane in planes]
 
 
 def _extended(plane: Array, shape: tuple[int, ...]) -> Array:

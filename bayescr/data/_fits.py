@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
@@ -16,13 +17,42 @@ from astropy.utils.exceptions import AstropyWarning
 
 from bayescr.errors import BayescrError
 
-__all__ = ["Extension", "find", "has_image", "opened", "pixels"]
+__all__ = [
+    "FITS_NAMES", "Extension", "find", "find_beside", "has_image", "is_fits", "opened", "pixels",
+    "stem",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 Extension = int | str | tuple[str, int]
 
 _IMAGES = (fits.PrimaryHDU, fits.ImageHDU, fits.CompImageHDU)
 _LISTED = 12  # extensions named in an error message
+_ENDS, _PACKED = (".fits", ".fit", ".fts"), ("", ".gz", ".fz")
+_SUFFIX = re.compile(r"\.(fits|fit|fts)(\.gz|\.fz)?$", re.IGNORECASE)
+
+FITS_NAMES = ".fits, .fit or .fts, packed or not (.gz, .fz)"
+"""What files are named, for messages."""
+
+
+def is_fits(path: str | os.PathLike[str]) -> bool:
+    """Whether a file is one of FITS by its name: .fits, .fit, .fts, also .gz or .fz, any case."""
+    return _SUFFIX.search(os.fspath(path)) is not None
+
+
+def stem(path: str | os.PathLike[str]) -> str:
+    """``exposure_flc.fits.gz`` -> ``exposure_flc``; other files lose their last suffix."""
+    name = Path(path).name
+    return _SUFFIX.sub("", name) if is_fits(name) else Path(name).stem
+
+
+def find_beside(path: Path, name: str) -> Path | None:
+    """The FITS file of that stem in the folder of another, by the other's suffix or any."""
+    own = path.name.removeprefix(stem(path))
+    for suffix in (own, *(end + packed for packed in _PACKED for end in _ENDS)):
+        for spelled in (suffix, suffix.upper()):
+            if (candidate := path.with_name(name + spelled)).is_file():
+                return candidate
+    return None
 
 
 @contextlib.contextmanager

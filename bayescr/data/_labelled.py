@@ -41,6 +41,7 @@ class Level(NamedTuple):
     read_noise: float | None  # [electron]
     in_electrons: bool  # False: sky and noise are in counts of unknown gain
     threshold: float | None = None  # of the truth, in units of the noise; the header's CRTHRESH
+    undecided: float | None = None  # from here to the threshold; the header's CRUNDEC
 
 
 class LabelledFrame(NamedTuple):
@@ -53,7 +54,7 @@ class LabelledFrame(NamedTuple):
     exposure: str
     raw: Callable[[], CCDData]  # what was scaled: its pixels, not extended
     level: Level
-    charge: Any = None  # (H, W) scipy.sparse.csr_array [electron], where it is known
+    charge: Any = None  # (H, W) scipy.sparse.csr_array, in the frame's unit, where known
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -204,13 +205,15 @@ def _level(frame: CCDData | Array, *, sky: float, noise: float) -> Level:
         read_noise=_stated(frame, *_READ_NOISE),
         in_electrons=frame.unit == units.electron,
         threshold=_stated(frame, "CRTHRESH"),
+        undecided=_stated(frame, "CRUNDEC", or_zero=True),
     )
 
 
-def _stated(frame: CCDData, *keywords: str) -> float | None:
+def _stated(frame: CCDData, *keywords: str, or_zero: bool = False) -> float | None:
     """The first positive number among some keywords of a header."""
-    values = (frame.header.get(keyword) for keyword in keywords)
-    return next((float(value) for value in values if is_number(value) and value > 0), None)
+    values = [frame.header.get(keyword) for keyword in keywords]
+    numbers = [float(value) for value in values if is_number(value)]
+    return next((number for number in numbers if number > 0 or (or_zero and number == 0)), None)
 
 
 def _sparse(charge: Array, shape: tuple[int, ...]) -> Any:

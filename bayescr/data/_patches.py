@@ -9,8 +9,8 @@ the patch is extended by invalid pixels below and to the right, so all patches h
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Self, TypedDict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Self, TypedDict, TypeVar
 
 import torch
 from astropy.nddata import CCDData
@@ -22,13 +22,15 @@ from bayescr._checks import check_count
 from bayescr.data._augmenting import augmented_planes, item_generator
 from bayescr.data._cutting import cut, random_symmetry, windows
 from bayescr.data._labelled import LabelledFrame
-from bayescr.data._splitting import split_names
+from bayescr.data._splitting import joined, split_names
 from bayescr.data._stored import StoredFrame
 from bayescr.data.augmentation import Augmentation
 from bayescr.data.scaling import Scaling
 from bayescr.errors import BayescrError
 
 __all__ = ["Patch", "Patches", "unique"]
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 class Patch(TypedDict):
@@ -51,6 +53,7 @@ class Patches(Dataset[Patch]):
         scaling: Scaling,
         fields: Mapping[str, str],
         augment: bool | Augmentation,
+        skies: Mapping[str, str] | None = None,
     ) -> None:
         self.scaling = scaling
         self.patch = patch
@@ -64,6 +67,7 @@ class Patches(Dataset[Patch]):
         ]
         self.exposures = [frame.exposure for frame, _ in self._items]
         self.fields = {name: fields[name] for name in unique(self.exposures) if name in fields}
+        self._skies = dict(skies or {})
 
     def __len__(self) -> int:
         return len(self._items)
@@ -154,6 +158,8 @@ class Patches(Dataset[Patch]):
     def split(self, *fractions: float, seed: int = 0) -> list[Self]:
         """Split by exposure, never by patch, each field spread over the parts alike.
 
+        Copies of one sky with other tracks (the header's SKY) stay together.
+
         Args:
             fractions: Share of the exposures that each part gets, such as ``0.8, 0.2``; every
                 part gets at least one exposure. A sum below 1 leaves exposures out.
@@ -163,8 +169,13 @@ class Patches(Dataset[Patch]):
             BayescrError: If the fractions are not positive or exceed 1 together, or there are
                 fewer exposures than parts.
         """
-        parts = split_names(unique(self.exposures), fractions, groups=self.fields, seed=seed)
-        return [self._select(part) for part in parts]
+        names = unique(self.exposures)
+        group = dict(
+            zip(names, joined((name, self._skies.get(name, name)) for name in names), strict=True)
+        )
+        fields = {group[name]: field for name, field in self.fields.items()}
+        parts = split_names(unique(group.values()), fractions, groups=fields, seed=seed)
+        return [self._select(name for name in names if group[name] in part) for part in parts]
 
     def _select(self, exposures: Iterable[str]) -> Self:
         chosen = set(exposures)
@@ -174,6 +185,7 @@ class Patches(Dataset[Patch]):
             scaling=self.scaling,
             fields=self.fields,
             augment=self.augmentation or self.augment,
+            skies=self._skies,
         )
 
 
@@ -186,5 +198,5 @@ def _item(image: Tensor, target: Tensor, valid: Tensor, exposure: str) -> Patch:
     }
 
 
-def unique(names: Iterable[str]) -> list[str]:
+def unique(names: Iterable[Name]) -> list[Name]:
     return list(dict.fromkeys(names))

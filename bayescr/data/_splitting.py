@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from bayescr.errors import BayescrError
 
-__all__ = ["split_names"]
+__all__ = ["joined", "split_names"]
 
 
 def split_names(
-    names: Sequence[str], fractions: Sequence[float], *, groups: Mapping[str, str], seed: int
-) -> list[list[str]]:
+    names: Sequence[Hashable], fractions: Sequence[float], *, groups: Mapping[Any, str], seed: int
+) -> list[list[Any]]:
     """Split exposures at random in the given proportions, at least one exposure a part.
 
     Args:
-        names: The exposures.
+        names: The exposures, or what stands for several.
         fractions: Share of each part.
-        groups: Exposure -> field; each field is spread over the parts in their proportions, as
+        groups: Name -> field; each field is spread over the parts in their proportions, as
             far as whole numbers allow.
         seed: Which exposure goes where.
 
@@ -36,13 +37,33 @@ def split_names(
     if len(names) < len(fractions):
         raise BayescrError(
             f"{len(names)} exposure(s) cannot be split into {len(fractions)} parts: the patches of "
-            "one exposure stay together; add exposures"
+            "one exposure, and copies of one sky, stay together; add exposures"
         )
     order = iter(_interleaved(names, groups, seed))
     return [list(itertools.islice(order, size)) for size in _sizes(fractions, len(names))]
 
 
-def _interleaved(names: Sequence[str], groups: Mapping[str, str], seed: int) -> list[str]:
+def joined(links: Iterable[Sequence[Hashable]]) -> list[Hashable]:
+    """For each link, a name that it shares with all that it is joined to, directly or by others.
+
+    Args:
+        links: Names that belong together, one of them at least in each.
+    """
+    links = list(links)
+    above: dict[Hashable, Hashable] = {}
+
+    def root(name: Hashable) -> Hashable:
+        while above.setdefault(name, name) != name:
+            name = above[name]
+        return name
+
+    for first, *others in links:
+        for other in others:
+            above[root(other)] = root(first)
+    return [root(link[0]) for link in links]
+
+
+def _interleaved(names: Sequence[Hashable], groups: Mapping[Any, str], seed: int) -> list[Hashable]:
     """Shuffle, then order so that every stretch holds all groups in proportion."""
     shuffled = [names[i] for i in np.random.default_rng(seed).permutation(len(names))]
     members = defaultdict(list)

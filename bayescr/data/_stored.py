@@ -12,9 +12,10 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 from astropy.nddata import CCDData
 from torch import Tensor
 
+from bayescr.data._fits import FITS_NAMES, is_fits
 from bayescr.data._labelled import LabelledFrame, Level, label
 from bayescr.data.formats import LabelledImage, named_format
-from bayescr.data.formats.image import FITS_SUFFIXES
+from bayescr.data.formats.image import sky_of
 from bayescr.data.scaling import Scaling
 from bayescr.errors import BayescrError
 
@@ -34,6 +35,7 @@ class Chip(NamedTuple):
     shape: tuple[int, ...]
     format: str = "fits"
     mask: Path | None = None
+    sky: str | None = None
 
     def read(self) -> LabelledImage:
         """Read the image; one of another shape than the headers said is an error."""
@@ -131,14 +133,20 @@ def list_chips(folder: str | os.PathLike[str]) -> list[Chip]:
     folder = Path(folder)
     if not folder.is_dir():
         raise BayescrError(f"cannot read '{folder}': expected a folder of FITS files")
-    paths = sorted(path for path in folder.iterdir() if path.name.endswith(FITS_SUFFIXES))
+    paths = sorted(path for path in folder.iterdir() if is_fits(path))
     if not paths:
         raise BayescrError(
-            f"no FITS file in '{folder}': expected {', '.join(FITS_SUFFIXES)}; "
-            "`bayescr simulate` makes some"
+            f"no FITS file in '{folder}': expected {FITS_NAMES}; `bayescr simulate` makes some"
         )
     return [
-        Chip(path, entry.extension, entry.exposure, _field(entry.header), entry.shape)
+        Chip(
+            path,
+            entry.extension,
+            entry.exposure,
+            _field(entry.header),
+            entry.shape,
+            sky=sky_of(entry.header),
+        )
         for path in paths
         for entry in named_format("fits").entries(path)
     ]

@@ -7,6 +7,7 @@
     filter         FILTER, or FILTER1 and FILTER2 where they filter
     exposure_time  EXPTIME [s]
     field          FIELD: what was looked at; exposures of one field show the same sky
+    sky            SKY: the exposure that other tracks were painted into; empty: it is its own
     split          "train", "validation", "test" or a name of yours; empty: in none
     format         a name in `bayescr.data.formats.FORMATS`
     mask           the file with the truth, for pairs whose masks do not lie beside them
@@ -23,8 +24,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayescr._files import atomic_path
+from bayescr.data._fits import find, opened
 from bayescr.data._stored import Chip
 from bayescr.data.formats import find_format, image_files, named_format
+from bayescr.data.formats.image import sky_of
 from bayescr.errors import BayescrError
 
 if TYPE_CHECKING:
@@ -35,10 +38,11 @@ __all__ = ["COLUMNS", "chips_of", "is_index", "make_index", "read_index", "write
 PathLike = str | os.PathLike[str]
 
 COLUMNS = (
-    "path", "extension", "exposure", "instrument", "filter", "exposure_time", "field", "split",
-    "format", "mask",
+    "path", "extension", "exposure", "instrument", "filter", "exposure_time", "field", "sky",
+    "split", "format", "mask",
 )  # fmt: skip
 _SUFFIXES = (".csv", ".parquet")
+_OPTIONAL = ("sky", "mask")  # in a table in memory
 _IDENTITY = ("extension", "exposure", "format")  # without these a row is no image
 
 
@@ -94,9 +98,13 @@ def write_index(index: pd.DataFrame, path: PathLike, *, overwrite: bool = False)
 def read_index(path: PathLike) -> pd.DataFrame:
     """Read an index; only the column ``path`` must be there, files say what others leave out.
 
+    Args:
+        path: The file, .csv or .parquet. An extension may be spelled as for `read_frame`: ``SCI``,
+            ``1``; where it is left out, the row stands for all images of its file.
+
     Raises:
-        BayescrError: If it cannot be read, has no column ``path``, or a file that has to be
-            looked at cannot be read.
+        BayescrError: If it cannot be read, has no row or no column ``path``, a path is empty, or
+            a file that has to be looked at cannot be read or has no such image.
     """
     import pandas as pd
 
@@ -115,6 +123,7 @@ def read_index(path: PathLike) -> pd.DataFrame:
         ) from error
     _check_columns(index, ("path",), f"'{source}'")
     index = _filled(index)
+    _check_paths(index, f"'{source}'")
     for column in {"path", "mask"} & set(index):
         index[column] = [
             os.path.normpath(source.parent / one) if one else "" for one in index[column]
@@ -126,10 +135,12 @@ def checked(index: pd.DataFrame) -> pd.DataFrame:
     """A copy of an index in which nothing is missing: what was not said is empty.
 
     Raises:
-        BayescrError: If it lacks a column.
+        BayescrError: If it lacks a column, a row or a path.
     """
-    _check_columns(index, COLUMNS[:-1], "the index")
-    return _filled(index if "mask" in index else index.assign(mask=""))
+    _check_columns(index, [name for name in COLUMNS if name not in _OPTIONAL], "the index")
+    filled = _filled(index.assign(**{name: "" for name in _OPTIONAL if name not in index}))
+    _check_paths(filled, "the index")
+    return filled
 
 
 def is_index(path: PathLike) -> bool:
@@ -152,10 +163,7 @@ def chips_of(index: pd.DataFrame) -> list[Chip]:
             files[key] = {entry.extension: entry for entry in named_format(kind).entries(path)}
         entry = files[key].get(row["extension"])
         if entry is None:
-            raise BayescrError(
-                f"no image '{row['extension']}' in '{path}': expected one of "
-                f"{', '.join(map(repr, files[key]))}; make the index again"
-            )
+            raise _no_image(row["extension"], files[key], path)
         mask = Path(row["mask"]) if row["mask"] else None
         chips.append(
             Chip(
@@ -166,6 +174,7 @@ def chips_of(index: pd.DataFrame) -> list[Chip]:
                 entry.shape,
                 kind,
                 mask,
+                row["sky"] or None,
             )
         )
     return chips
@@ -182,6 +191,7 @@ def _rows(path: Path, kind: str) -> list[dict[str, Any]]:
             "filter": _filter(entry.header),
             "exposure_time": _seconds(entry.header.get("EXPTIME")),
             "field": str(entry.header.get("FIELD", "")),
+            "sky": sky_of(entry.header) or "",
             "split": "",
             "format": kind,
             "mask": "",
@@ -197,12 +207,34 @@ def _completed(rows: Iterable[Any], *, stated: set[str]) -> list[dict[str, Any]]
         if set(COLUMNS) <= stated and all(row[name] for name in _IDENTITY):
             completed.append(row)
             continue
-        given = {name: value for name, value in row.items() if name in stated}
-        kind = given.get("format") or ("pairs" if given.get("mask") else "")
-        for found in _rows(Path(row["path"]), kind or find_format(Path(row["path"]))):
-            if given.get("extension") in (None, "", found["extension"]):
-                completed.append({**found, **{k: v for k, v in given.items() if v != ""}})
+        given = {name: value for name, value in row.items() if name in stated and value != ""}
+        path = Path(given["path"])
+        kind = given.get("format") or ("pairs" if given.get("mask") else find_format(path))
+        images = {image["extension"]: image for image in _rows(path, kind)}
+        if "extension" in given:
+            given["extension"] = _spelled(given["extension"], list(images), path)
+            images = {given["extension"]: images[given["extension"]]}
+        completed += [{**image, **given} for image in images.values()]
     return completed
+
+
+def _spelled(extension: str, images: list[str], path: Path) -> str:
+    """The extension of an image as its format spells it: ``SCI`` or ``1`` is ``SCI,1``."""
+    if extension not in images and path.suffix != ".npy":
+        with opened(path) as hdus:
+            named = find(hdus, extension, path=path)
+            same = [image for image in images if find(hdus, image, path=path) is named]
+        extension = same[0] if same else extension
+    if extension not in images:
+        raise _no_image(extension, images, path)
+    return extension
+
+
+def _no_image(extension: str, images: Iterable[str], path: Path) -> BayescrError:
+    return BayescrError(
+        f"no image '{extension}' in '{path}': expected one of {', '.join(map(repr, images))}; make "
+        "the index again"
+    )
 
 
 def _table(rows: list[dict[str, Any]], source: Path | None = None) -> pd.DataFrame:
@@ -250,3 +282,11 @@ def _check_columns(index: pd.DataFrame, columns: Iterable[str], name: str) -> No
             f"{name} has no column '{missing[0]}': expected {', '.join(COLUMNS)}, as make_index "
             "makes them"
         )
+
+
+def _check_paths(index: pd.DataFrame, name: str) -> None:
+    if not len(index):
+        raise BayescrError(f"{name} has no row: expected one for each image, as make_index makes")
+    for number, path in enumerate(index["path"], start=1):
+        if not path.strip():
+            raise BayescrError(f"row {number} of {name} has no path: name its file, or drop it")

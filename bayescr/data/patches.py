@@ -84,8 +84,8 @@ class PatchDataset(Patches):
                 pixels are hidden from the network.
             reliable: (H, W) bool each, False where nothing is to be learnt from or asked about
                 the truth of a pixel that is as good as any; default: everywhere True.
-            charges: (H, W) each, electrons that cosmic rays left, for augmentations that
-                tell them from the sky.
+            charges: (H, W) each, what cosmic rays left in the unit of the frame, for augmentations
+                that tell them from the sky.
             exposures: Name of the exposure of each frame (two chips may share one); default:
                 each frame is its own.
             fields: Exposure -> name of its field.
@@ -138,7 +138,8 @@ class PatchDataset(Patches):
         is a plane CRVALID, nothing is learnt from pixels where it is 0, though they are seen.
 
         Args:
-            folder: Holds .fits, .fits.gz or .fits.fz files, as ``bayescr simulate`` writes them.
+            folder: Holds FITS files (.fits, .fit or .fts, also .gz or .fz), as ``bayescr simulate``
+                writes them.
             patch: As in `from_frames`.
             scaling: As in `from_frames`.
             augment: As in `from_frames`.
@@ -225,6 +226,7 @@ class PatchDataset(Patches):
             patch=patch,
             scaling=scaling,
             fields={one.exposure: one.field for one in images if one.field is not None},
+            skies={one.exposure: one.sky for one in images if one.sky is not None},
             augment=augment,
         )
 
@@ -245,6 +247,7 @@ class PatchDataset(Patches):
             patch=patch,
             scaling=scaling,
             fields={chip.exposure: chip.field for chip in chips if chip.field is not None},
+            skies={chip.exposure: chip.sky for chip in chips if chip.sky is not None},
             augment=augment,
         )
 

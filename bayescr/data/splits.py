@@ -1,21 +1,23 @@
 """Parts of an index for training, validation and test, and what leaks from one into another.
 
 A network that has seen an exposure, or the sky in it, is judged too well on it. Splits are made by
-exposure, never by patch; by field where a field was exposed several times.
+exposure, never by patch; by field where a field was exposed several times. Copies of one sky, into
+which other tracks were painted, stay together always.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bayescr._names import unknown_name
 from bayescr.data._identity import same_bytes, same_pixels
-from bayescr.data._splitting import split_names
+from bayescr.data._splitting import joined, split_names
 from bayescr.data._wcs import footprint, footprints_overlap, near
 from bayescr.data.index import checked
+from bayescr.errors import BayescrError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["assign_splits", "check_splits", "leaks"]
 
 _BY = ("exposure", "field")
+_LISTED = 5  # files named in an error message
 
 
 def assign_splits(
@@ -38,17 +41,16 @@ def assign_splits(
 
     Args:
         index: The index; it is not changed.
-        train: Share of the exposures, or fields, to learn from.
+        train: Share of the exposures, or fields, to learn from; copies of one sky count as one.
         validation: Share to choose by; 0: none.
         test: Share to judge by; 0: none.
         by: ``"exposure"``: each field is spread over the parts alike; or ``"field"``: no field
-            is in two, for exposures that show the same sky. An image without a field is then a
-            field of its own exposure.
+            is in two, for exposures that show the same sky.
         seed: What goes where.
 
     Raises:
         BayescrError: If ``by`` is neither, a share is negative, they exceed 1, or there are fewer
-            exposures (fields) than parts.
+            exposures (fields) than parts, or a field is not known.
 
     Example:
         >>> index = assign_splits(make_index("frames"), by="field", seed=1)  # doctest: +SKIP
@@ -58,7 +60,7 @@ def assign_splits(
     shares = {"train": train, "validation": validation, "test": test}
     wanted = {name: share for name, share in shares.items() if share != 0}
     keys = _keys(index, by)
-    fields = dict(zip(index["exposure"], index["field"], strict=True)) if by == "exposure" else {}
+    fields = dict(zip(keys, index["field"], strict=True)) if by == "exposure" else {}
     parts = split_names(list(dict.fromkeys(keys)), list(wanted.values()), groups=fields, seed=seed)
     split_of = {key: name for name, part in zip(wanted, parts, strict=True) for key in part}
     return index.assign(split=[split_of.get(key, "") for key in keys])
@@ -67,12 +69,12 @@ def assign_splits(
 def check_splits(index: pd.DataFrame, *, by: str = "exposure") -> list[str]:
     """What the splits of an index share that they should not, a line each; all files are read.
 
-    Lines that begin with ``leak:`` are errors: one exposure in two splits, one file or its pixels
-    under two names, and with ``by="field"`` a field. Those that begin with ``warning:`` are for
-    you to judge: images in two splits whose WCS place them on the same sky.
+    Lines that begin with ``leak:`` are errors: one exposure or sky in two splits, one file or its
+    pixels under two names, and with ``by="field"`` a field. Those that begin with ``warning:`` are
+    for you to judge: images in two splits whose WCS place them on the same sky.
 
     Raises:
-        BayescrError: If a file cannot be read or ``by`` is not known.
+        BayescrError: If a file cannot be read ``by`` is not known, or a field by which it goes.
     """
     found = [f"leak: {leak}" for leak in leaks(index, by=by, pixels=True)]
     return found + [f"warning: {overlap}" for overlap in _same_sky(_images(index))]
@@ -89,8 +91,12 @@ def leaks(index: pd.DataFrame, *, by: str = "exposure", pixels: bool = False) ->
     _check_by(by)
     images = _images(index)
     found = list(_shared(images, "exposure"))
+    painted = {image.sky for image in images if image.sky}
+    skies = [image._replace(sky=image.sky or image.exposure) for image in images]
+    found += _shared([image for image in skies if image.sky in painted], "sky")
     if by == "field":
-        found += _shared([image for image in images if image.field], "field")
+        _check_fields((image.path, image.field) for image in images)
+        found += _shared(images, "field")
     bytes_of = same_bytes(images)
     found += _told(_twins(images, bytes_of), "bytes")
     if pixels:
@@ -109,6 +115,7 @@ class Image(NamedTuple):
     split: str
     format: str
     mask: Path | None
+    sky: str
 
     def __str__(self) -> str:
         return f"'{self.path}' [{self.extension}]"
@@ -125,6 +132,7 @@ def _images(index: pd.DataFrame) -> list[Image]:
             split=row["split"],
             format=row["format"],
             mask=Path(row["mask"]) if row["mask"] else None,
+            sky=row["sky"],
         )
         for row in checked(index).to_dict("records")
         if row["split"]
@@ -132,7 +140,7 @@ def _images(index: pd.DataFrame) -> list[Image]:
 
 
 def _shared(images: list[Image], kind: str) -> Iterator[str]:
-    """Exposures or fields that are in several splits."""
+    """Exposures, skies or fields that are in several splits."""
     splits: dict[str, set[str]] = {}
     for image in images:
         splits.setdefault(getattr(image, kind), set()).add(image.split)
@@ -182,11 +190,25 @@ def _has_sky(image: Image) -> bool:
     return image.format != "deepcr"  # its files have no header
 
 
-def _keys(index: pd.DataFrame, by: str) -> list[str]:
-    if by == "exposure":
-        return list(index["exposure"])
-    rows = zip(index["field"], index["exposure"], strict=True)
-    return [field or exposure for field, exposure in rows]
+def _keys(index: pd.DataFrame, by: str) -> list[Hashable]:
+    """What each image must stay together with: its exposure, the sky in it, by field that, too."""
+    skies = index["sky"].where(index["sky"] != "", index["exposure"])
+    links: list[tuple[Hashable, ...]] = list(zip(index["exposure"], skies, strict=True))
+    if by == "field":
+        _check_fields(zip(index["path"], index["field"], strict=True))
+        fields = (("field", name) for name in index["field"])  # no name of an exposure
+        links = [(*link, field) for link, field in zip(links, fields, strict=True)]
+    return joined(links)
+
+
+def _check_fields(images: Iterable[tuple[Any, str]]) -> None:
+    lost = list(dict.fromkeys(str(path) for path, field in images if not field))
+    if lost:
+        more = f" and {len(lost) - _LISTED} more" if len(lost) > _LISTED else ""
+        raise BayescrError(
+            f"no field is known of {', '.join(map(repr, lost[:_LISTED]))}{more}: fill the column "
+            "field (the header's FIELD), or split by='exposure'"
+        )
 
 
 def _check_by(by: str) -> None:

@@ -137,6 +137,73 @@ def test_a_row_without_an_extension_is_all_of_its_file(archive):
     assert index["split"].tolist() == ["train", "train"]
 
 
+@pytest.mark.parametrize("spelled", ["SCI,2", "sci,2", " SCI , 2", "4"])
+def test_an_extension_in_any_spelling(archive, spelled):
+    """All that `read_frame` takes; the index has the one that `make_index` writes."""
+    (archive / "short.csv").write_text(f'path,extension,note\nown/0012.fits,"{spelled}",mine\n')
+    index = read_index(archive / "short.csv")
+    assert index["extension"].tolist() == ["SCI,2"]
+    assert index["note"].tolist() == ["mine"]
+    assert len(PatchDataset.from_index(index, patch=None)) == 1
+
+
+def test_no_row_of_an_index_is_dropped(archive):
+    rows = ['own/0012.fits,"SCI,1"', "own/b.fits,SCI", "own/b.fits,1", "pairs/c.fits,1"]
+    (archive / "short.csv").write_text("path,extension\n" + "\n".join(rows) + "\n")
+    index = read_index(archive / "short.csv")
+    assert index["exposure"].tolist() == ["0012", "b", "b", "c"]
+    assert index["extension"].tolist() == ["SCI,1", "SCI,1", "SCI,1", "1"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('own/0012.fits,"SCI,3"', r"no extension 'SCI,3' in .*0012.fits"),
+        ("own/0012.fits,DQ", r"no image 'DQ' in .*0012.fits': expected one of 'SCI,1', 'SCI,2'"),
+        ("own/0012.fits,7.5", r"no extension '7.5' in .*0012.fits"),
+        ("10595/2/1_d.npy,SCI", r"no image 'SCI' in .*1_d.npy': expected one of '0'"),
+    ],
+)
+def test_an_extension_that_is_no_image(archive, row, message):
+    (archive / "short.csv").write_text(f"path,extension\nown/b.fits,\n{row}\n")
+    with pytest.raises(BayescrError, match=message):
+        read_index(archive / "short.csv")
+
+
+def test_an_index_without_a_row_or_a_path(archive):
+    (archive / "none.csv").write_text("path,split\n")
+    with pytest.raises(BayescrError, match=r"'.*none.csv' has no row: expected one for each image"):
+        read_index(archive / "none.csv")
+    (archive / "blank.csv").write_text("path,split\nown/b.fits,train\n ,train\n")
+    with pytest.raises(BayescrError, match=r"row 2 of '.*blank.csv' has no path: name its file"):
+        read_index(archive / "blank.csv")
+    index = make_index(archive / "own")
+    with pytest.raises(BayescrError, match="the index has no row"):
+        PatchDataset.from_index(index[:0])
+    index.loc[1, "path"] = None
+    with pytest.raises(BayescrError, match="row 2 of the index has no path"):
+        PatchDataset.from_index(index)
+
+
+@pytest.mark.parametrize("suffix", [".FITS", ".fit", ".fts", ".Fit.gz", ".fits.gz", ".fits.fz"])
+def test_files_of_any_suffix(tmp_path, suffix):
+    write_labelled([image("a", FIELD="n1")], tmp_path / f"a{suffix}")
+    assert make_index(tmp_path)["exposure"].tolist() == ["a"]
+    assert PatchDataset.from_directory(tmp_path).exposures == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("frame", "mask"),
+    [("a.FIT", "a_mask.FIT"), ("a.fts", "a_mask.fits.gz"), ("a.Fts", "a_mask.Fts")],
+)
+def test_pairs_of_any_suffix(tmp_path, frame, mask):
+    fits.PrimaryHDU(np.random.default_rng(0).normal(9, 1, (8, 8))).writeto(tmp_path / frame)
+    fits.PrimaryHDU(np.eye(8)).writeto(tmp_path / mask)
+    index = make_index(tmp_path)
+    assert index["exposure"].tolist() == ["a"]
+    assert index["format"].tolist() == ["pairs"]
+
+
 def test_files_that_are_no_index(tmp_path, archive, monkeypatch):
     (tmp_path / "a.csv").write_text("file\nx.fits\n")
     (tmp_path / "b.csv").write_text("")
@@ -153,7 +220,7 @@ def test_files_that_are_no_index(tmp_path, archive, monkeypatch):
             read_index(tmp_path / name)
         assert "\n" not in str(caught.value)
     header = ",".join(COLUMNS)
-    (tmp_path / "c.csv").write_text(f"{header}\nx,0,a,,,long,,,fits,\n")
+    (tmp_path / "c.csv").write_text(f"{header}\nx,0,a,,,long,,,,fits,\n")
     with pytest.raises(BayescrError, match="exposure_time in .* is no number"):
         read_index(tmp_path / "c.csv")
     index = make_index(archive / "own").replace("SCI,2", "SCI,9")

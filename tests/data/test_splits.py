@@ -81,9 +81,78 @@ def test_splits_follow_the_seed_and_leave_out_what_they_should(index):
     assert one["split"].value_counts().to_dict() == {"": 6, "train": 3, "test": 3}
 
 
-def test_an_exposure_without_a_field_is_one_of_its_own(index):
-    split = assign_splits(index.assign(field=""), train=0.5, validation=0, test=0.5, by="field")
-    assert split["split"].value_counts().to_dict() == {"train": 6, "test": 6}
+def test_by_field_every_field_is_known(index):
+    """Were each exposure without one a field of its own, exposures of one sky would be torn."""
+    lost = index.assign(field=["f"] * 10 + [""] * 2, split="train")
+    for go in (assign_splits, check_splits):
+        with pytest.raises(BayescrError, match=r"no field is known of '.*e10.fits', '.*e11.fits':"):
+            go(lost, by="field")
+    with pytest.raises(BayescrError, match="no field is known of .*e04.fits' and 7 more: fill"):
+        assign_splits(index.assign(field=""), by="field")
+    assert check_splits(lost.assign(split=["train"] * 10 + [""] * 2), by="field") == []
+
+
+@pytest.fixture
+def copies(tmp_path):
+    """Four skies, three copies of each with other tracks, and the first sky itself."""
+    images = [image("sky0", seed=99)]
+    for k in range(12):
+        one = image(f"sky{k // 3}_{k % 3:04d}", seed=k)
+        one.frame.header["SKY"] = f"sky{k // 3}.fits.gz"
+        images.append(one)
+    write_labelled(images, tmp_path / "painted")
+    return tmp_path / "painted"
+
+
+@pytest.mark.parametrize("by", ["exposure", "field"])
+@pytest.mark.parametrize("seed", range(4))
+def test_copies_of_a_sky_stay_together(copies, seed, by):
+    index = make_index(copies).assign(field=[f"f{k}" for k in range(13)])
+    assert index["sky"].tolist() == ["", *(f"sky{k // 3}" for k in range(12))]
+    split = assign_splits(index, train=0.5, validation=0.25, test=0.25, by=by, seed=seed)
+    parts = splits_of(split, "sky")
+    assert sorted(len(part - {""}) for part in parts.values()) == [1, 1, 2]
+    assert split["split"][0] == split["split"][1]  # the sky itself goes with its copies
+    assert check_splits(split, by=by) == []
+
+
+def test_a_sky_in_two_splits(copies):
+    index = make_index(copies)
+    leaky = index.assign(split=["train"] * 6 + ["test"] * 7)
+    assert_one_leak(leaky, "sky 'sky1' is in the splits 'test' and 'train'")
+    with pytest.raises(BayescrError, match="the splits leak: sky 'sky1'"):
+        PatchDataset.from_index(leaky, split="train")
+    own = index.assign(split=["test"] + ["train"] * 12)
+    assert_one_leak(own, "sky 'sky0' is in the splits")
+    plain = leaky.drop(columns="sky")  # of before: nothing is known of skies
+    assert check_splits(plain) == []
+
+
+@pytest.mark.parametrize("source", ["directory", "index", "labelled"])
+def test_parts_of_a_dataset_share_no_sky(copies, source):
+    dataset = {
+        "directory": lambda: PatchDataset.from_directory(copies, patch=None),
+        "index": lambda: PatchDataset.from_index(make_index(copies), patch=None),
+        "labelled": lambda: PatchDataset.from_labelled(read_labelled(copies), patch=None),
+    }[source]()
+    for seed in range(3):
+        one, other = dataset.split(0.5, 0.5, seed=seed)
+        skies = [{name.partition("_")[0] for name in part.exposures} for part in (one, other)]
+        assert len(one) + len(other) == 13
+        assert not skies[0] & skies[1]
+        again, third = one.split(0.5, 0.5, seed=seed)  # parts of parts know them, too
+        assert {n[:4] for n in again.exposures}.isdisjoint(n[:4] for n in third.exposures)
+
+
+@pytest.mark.parametrize(
+    ("card", "sky"), [(120.5, ""), (" ", ""), ("ngc.1", "ngc.1"), ("ngc.1.FIT.gz", "ngc.1")]
+)
+def test_a_sky_is_named_by_a_file_or_an_exposure(tmp_path, card, sky):
+    """Elsewhere SKY is a level."""
+    one = image("e", seed=0)
+    one.frame.header["SKY"] = card
+    write_labelled([one], tmp_path)
+    assert make_index(tmp_path)["sky"].tolist() == [sky]
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,5 @@
 """A sky, a few tracks that are easy to tell apart, and darks with tracks planted in them."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 from astropy.io import fits
@@ -41,20 +38,6 @@ def sky():
     scene = 100.0 + 5e4 * np.exp(-((y - 40) ** 2 + (x - 70) ** 2) / (2 * 2.0**2))
     data = rng.poisson(scene) + rng.normal(0.0, READ_NOISE, scene.shape)
     return CCDData(data.astype(np.float32), unit="electron", meta={"EXPTIME": 100.0})
-
-
-@pytest.fixture(scope="session")
-def real_data():
-    """A function: name -> path of a real file, below BAYESCR_TEST_DATA if that is set."""
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    folder = Path(os.environ.get("BAYESCR_TEST_DATA") or beside)
-
-    def find(name):
-        if not (folder / name).exists():
-            pytest.skip(f"real data not found: {name}; BAYESCR_TEST_DATA may name its folder")
-        return folder / name
-
-    return find
 
 
 class Darks:

@@ -1,7 +1,4 @@
-"""Small skies made of numpy alone, tracks whose charge is known, and real exposures if any."""
-
-import os
-from pathlib import Path
+"""Small skies made of numpy alone, and tracks whose charge is known."""
 
 import numpy as np
 import pytest
@@ -9,20 +6,6 @@ from astropy import units as u
 from astropy.nddata import CCDData
 
 SKY, READ_NOISE = 100.0, 5.0  # electrons
-
-
-@pytest.fixture(scope="session")
-def real_data():
-    """A function: name -> path of a real file, below BAYESCR_TEST_DATA if that is set."""
-    beside = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-    folder = Path(os.environ.get("BAYESCR_TEST_DATA") or beside)
-
-    def find(name):
-        if not (folder / name).exists():
-            pytest.skip(f"real data not found: {name}; BAYESCR_TEST_DATA may name its folder")
-        return folder / name
-
-    return find
 
 
 def as_frame(data, **header):

@@ -5,7 +5,7 @@ network's input is made of the last. Steps are frozen dataclasses, or functions 
 
 =================  ==================================================  ========================
 `Symmetry`         flipped and turned
-`SkyLevel`         a brighter sky and the noise of its photons         electrons
+`SkyLevel`         a brighter sky and the noise of its photons         electrons, charge
 `ExposureTime`     a shorter exposure, cosmic rays as strong           electrons, noise, charge
 `Broadening`       wider sources, cosmic rays as sharp                 electrons, charge
 `Gain`             coarser counts                                      electrons
@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bayescr._checks import check_count, check_positive
+from bayescr._checks import check_count, check_positive, is_number
 from bayescr._names import unknown_name
 from bayescr.data.augmentation.broadening import Broadening
 from bayescr.data.augmentation.exposure_time import ExposureTime
@@ -74,10 +74,12 @@ class Augmentation:
         missing: ``"refuse"`` or ``"skip"`` a step that needs what an exposure does not have.
         threshold: A pixel is a hit above this many times its noise, where its charge is known;
             None: the frame's own, the header's CRTHRESH, or else 2.
-        undecided: Between this and the threshold it is neither: not valid.
+        undecided: Between this and the threshold it is neither: not valid. 0: all below the
+            threshold that hold charge. None: the frame's own, the header's CRUNDEC; where that
+            is absent the threshold decides.
 
     Example:
-        >>> augmentation = Augmentation(steps=(Symmetry(), SkyLevel(factor=(0.0, 1.0))), seed=3)
+        >>> augmentation = Augmentation(steps=(Symmetry(), Gain(gain=(1.0, 4.0))), seed=3)
         >>> frames = [np.random.default_rng(0).normal(100.0, 12.0, (64, 64))]
         >>> from astropy.nddata import CCDData
         >>> from bayescr.data import PatchDataset
@@ -93,11 +95,10 @@ class Augmentation:
     seed: int = 0
     missing: str = "refuse"
     threshold: float | None = None
-    undecided: float = 0.7
+    undecided: float | None = None
 
     def __post_init__(self) -> None:
         check_count(self, "seed", least=0)
-        check_positive(self, "undecided")
         if self.threshold is not None:
             check_positive(self, "threshold")
         if self.missing not in ("refuse", "skip"):
@@ -107,10 +108,12 @@ class Augmentation:
                 f"Augmentation steps is {self.steps!r}: expected a tuple of steps, such as "
                 "(Symmetry(),)"
             )
-        if self.threshold is not None and self.undecided > self.threshold:
+        most = np.inf if self.threshold is None else self.threshold
+        some = 0.0 if self.undecided is None else self.undecided
+        if not (is_number(some) and 0 <= some <= most):
             raise BayescrError(
-                f"Augmentation undecided is {self.undecided}: expected at most the threshold, "
-                f"{self.threshold}"
+                f"Augmentation undecided is {self.undecided!r}: expected a number from 0 to the "
+                f"threshold{'' if self.threshold is None else f', {self.threshold:g}'}"
             )
 
     def __call__(self, patch: RawPatch, generator: np.random.Generator) -> RawPatch:

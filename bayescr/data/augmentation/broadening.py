@@ -18,10 +18,10 @@ Array = np.ndarray[Any, Any]
 class Broadening:
     """Convolve the scene, not the cosmic rays, with a Gaussian of a fraction of a pixel.
 
-    A kernel k takes the noise down with it, from V(x) = noise^2 + (x - sky) to (k^2 * V)(x). What
+    A kernel k takes the noise down with it, from V(x) = v0 + (x - sky) to (k^2 * V)(x). What
     is missing to V of the wider scene x' = k * x is added as Gaussian noise of variance
 
-        v = (1 - sum k^2) noise^2 + (k - k^2) * (x - sky),
+        v = (1 - sum k^2) v0 + (k - k^2) * (x - sky),        v0: see `ExposureTime`,
 
     so that each pixel has the mean and the variance that it would have had. Neighbours stay
     somewhat correlated: only part of the noise is new. Beyond the edge the patch is mirrored.
@@ -44,7 +44,7 @@ class Broadening:
         above = patch.scene - patch.sky
         charge = patch.data - patch.scene
         wider = convolve(above, kernel, mode="mirror")
-        missing = (1 - np.sum(kernel**2)) * patch.noise**2
+        missing = (1 - np.sum(kernel**2)) * patch.sky_variance
         missing = missing + wider - convolve(above, kernel**2, mode="mirror")
         added = np.sqrt(np.maximum(missing, 0.0)) * generator.normal(size=above.shape)
         return replace(patch, data=patch.sky + wider + added + charge)

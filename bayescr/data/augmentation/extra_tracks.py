@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bayescr._checks import check_positive
+from bayescr.data._stamps import SYMMETRIES, paint, turned
 from bayescr.data.augmentation.patch import RawPatch
-from bayescr.data.augmentation.symmetry import turned
 from bayescr.errors import BayescrError
 
-__all__ = ["ExtraTracks", "paint"]
-
-Array = np.ndarray[Any, Any]
+__all__ = ["ExtraTracks"]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,33 +50,14 @@ class ExtraTracks:
         added = np.zeros_like(patch.data)
         for _ in range(generator.poisson(self.number)):
             charge = self.tracks[int(generator.integers(len(self.tracks)))].charge
-            stamp = turned(np.asarray(charge, float), int(generator.integers(8)))
+            stamp = turned(np.asarray(charge, float), int(generator.integers(SYMMETRIES)))
             corner = [
                 int(generator.integers(1 - own, side))
                 for own, side in zip(stamp.shape, patch.data.shape, strict=True)
             ]
             paint(added, stamp, corner)
-        if patch.charge is None:  # the scene is then the data as they were
-            judged = patch.judged(added)
-            was_hit = patch.target[0] & patch.valid
-            return replace(
-                judged,
-                data=patch.data + added,
-                target=judged.target | patch.target,
-                valid=judged.valid | was_hit,
-            )
-        total = patch.charge + added
-        return replace(patch, data=patch.data + added, charge=total).judged(total)
-
-
-def paint(plane: Array, stamp: Array, corner: Sequence[int]) -> None:
-    """Add a stamp to a plane in place, its first pixel at the corner; what is outside is lost."""
-    inside = [
-        slice(max(0, start), max(0, min(side, start + own)))
-        for start, own, side in zip(corner, stamp.shape, plane.shape, strict=True)
-    ]
-    own = [
-        slice(part.start - start, part.stop - start)
-        for part, start in zip(inside, corner, strict=True)
-    ]
-    plane[tuple(inside)] += stamp[tuple(own)]
+        total = added if patch.charge is None else patch.charge + added
+        more = replace(
+            patch, data=patch.data + added, charge=None if patch.charge is None else total
+        )
+        return more.judged(before=patch, charge=total)

@@ -17,7 +17,8 @@ class Gain:
     """Round to counts of g electrons:  x' = g round(x / g).
 
     That is all that a gain does: the network's input does not feel a factor. Rounding adds
-    the variance g^2 / 12 where g is not much larger than the noise.
+    the variance g^2 / 12 where g is not much larger than the noise, and hits whose
+    charge is known may sink into it.
 
     Attributes:
         gain: Range of g [electron / count].
@@ -32,8 +33,9 @@ class Gain:
     def __call__(self, patch: RawPatch, generator: np.random.Generator) -> RawPatch:
         """Round the pixels."""
         gain = draw(generator, self.gain)
-        return replace(
+        coarser = replace(
             patch,
             data=gain * np.round(patch.data / gain),
             noise=float(np.sqrt(patch.noise**2 + gain**2 / 12)),
         )
+        return coarser.judged(before=patch, variance=patch.variance + gain**2 / 12)

@@ -4,8 +4,9 @@ The noise of a pixel whose scene, all but cosmic rays, is x electrons:
 
     V(x) = noise^2 + (x - sky)        noise^2 = sky photons + readout, measured on the frame
 
-which holds for frames whose sky was subtracted, too. Cosmic rays add charge and no noise here:
-theirs is part of the track.
+which holds for frames whose sky was subtracted, too. In a crowded field the noise as measured holds
+unresolved stars, which are scene: it is no more than sky + r^2 where the sky is the level of all
+light, r the read noise. Cosmic rays add charge and no noise here: theirs is part of the track.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ __all__ = ["THRESHOLD", "RawPatch", "Transform", "check_range", "draw"]
 Array = np.ndarray[Any, Any]
 
 THRESHOLD = 2.0  # of a hit, in units of the noise, where nobody says another
+_LEFT = 3.0  # noises of sky that subtraction may have left: no level of all light
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,10 +40,11 @@ class RawPatch:
         noise: Standard deviation of a sky pixel.
         read_noise: Of the readout [electron]; None: not known.
         in_electrons: Whether the gain was known.
-        charge: (H, W) electrons that cosmic rays left; None: not known.
+        charge: (H, W) what cosmic rays left, in the unit of `data`; None: not known.
         exposure: Whose patch it is.
         threshold: A pixel is a hit above this many times its noise.
-        undecided: Below `threshold`, but above this, it is neither.
+        undecided: Below `threshold`, but above this, it is neither; None: all is decided.
+        share: What the steps have left of the light.
     """
 
     data: Array
@@ -55,28 +58,55 @@ class RawPatch:
     charge: Array | None = None
     exposure: str = ""
     threshold: float = THRESHOLD
-    undecided: float = 0.7
+    undecided: float | None = None
+    share: float = 1.0
 
     @property
     def scene(self) -> Array:
         """(H, W) all but the cosmic rays that are known, with its noise."""
         return self.data if self.charge is None else self.data - self.charge
 
-    def judged(self, charge: Array) -> RawPatch:
-        """The patch with the truth of all pixels that hold charge told again.
+    @property
+    def sky_variance(self) -> float:
+        """Of photons and readout in a pixel of sky, without unresolved stars [electron^2]."""
+        if self.read_noise is None or self.sky < _LEFT * self.noise:
+            return self.noise**2
+        return min(self.noise**2, self.sky + self.read_noise**2)
 
-        A hit is above ``threshold`` times the noise that the pixel has without it, where ``valid``
-        stays as it is; between that and ``undecided`` times the noise the pixel is not valid.
+    @property
+    def variance(self) -> Array:
+        """(H, W) V(x) without cosmic rays; that of the sky where the scene is below it."""
+        return np.asarray(self.sky_variance + np.maximum(self.scene - self.sky, 0.0))
+
+    def judged(
+        self, *, before: RawPatch, charge: Array | None = None, variance: Array | None = None
+    ) -> RawPatch:
+        """The patch with the truth told again where ``charge / noise`` is not what it was.
+
+        Where it grew, a pixel above ``threshold`` times the noise becomes a hit; where it shrank,
+        a hit that is not above is none; ``valid`` stays as it is. Between ``undecided`` and
+        ``threshold`` times the noise the pixel is not valid. All others keep their truth: it may
+        know the scene, of which there is but a noisy image here.
+
+        Args:
+            before: The patch that this one was made of.
+            charge: (H, W) of cosmic rays; default: as before, and 0 where that is not known.
+            variance: (H, W) of the pixels without cosmic rays; default: as before.
         """
-        noise = np.sqrt(self.noise**2 + np.maximum(self.scene - self.sky, 0.0))
-        touched, is_hit = charge > 0, charge > self.threshold * noise
+        was = np.sqrt(before.variance)
+        noise = was if variance is None else np.sqrt(variance)
+        own = np.zeros_like(was) if before.charge is None else before.charge
+        charge = own if charge is None else charge
+        change = charge * was - own * noise
+        above = charge > self.threshold * noise
         target = self.target.copy()
-        target[0] = np.where(touched, is_hit, target[0])
-        return replace(
-            self,
-            target=target,
-            valid=self.valid & ~(touched & ~is_hit & (charge > self.undecided * noise)),
-        )
+        target[0] &= above | (change >= 0)
+        target[0] |= above & (change > 0)
+        valid = self.valid
+        if self.undecided is not None:
+            some = ~target[0] & (charge > self.undecided * noise)
+            valid = valid & ~(some & (change != 0))
+        return replace(self, target=target, valid=valid)
 
 
 class Transform(Protocol):

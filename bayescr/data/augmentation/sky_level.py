@@ -17,13 +17,13 @@ class SkyLevel:
     """Add sky, and the noise of its photons:  x' = x + Poisson(k noise^2).
 
     The variance of the sky grows to (1 + k) noise^2, its level by k noise^2. Sky is never taken
-    away: its noise would stay.
+    away: its noise would stay. A hit may sink into the new noise, so its charge must be known.
 
     Attributes:
         factor: Range of k.
     """
 
-    needs: ClassVar = ("electrons",)
+    needs: ClassVar = ("electrons", "charge")
     factor: tuple[float, float] = (0.0, 2.0)
 
     def __post_init__(self) -> None:
@@ -38,4 +38,4 @@ class SkyLevel:
             sky=patch.sky + added,
             noise=float(np.sqrt(patch.noise**2 + added)),
         )
-        return brighter if patch.charge is None else brighter.judged(patch.charge)
+        return brighter.judged(before=patch, variance=patch.variance + added)

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bayescr._names import resolve
-from bayescr.data._fits import opened
+from bayescr.data._fits import FITS_NAMES, is_fits, opened, stem
 from bayescr.data.formats import cosmic_conn, deepcr, native, pairs
 from bayescr.data.formats.deepcr import with_sky
-from bayescr.data.formats.image import DEFECTS, FITS_SUFFIXES, Entry, Format, LabelledImage, stem
+from bayescr.data.formats.image import DEFECTS, Entry, Format, LabelledImage
 from bayescr.errors import BayescrError
 
 __all__ = [
@@ -88,9 +88,9 @@ def write_labelled(
 
     Args:
         images: What to write.
-        path: A file, or a folder; ``fits`` and ``cosmic-conn`` take a name that ends in .fits or
-            .fits.gz for a file. In a folder ``fits`` makes a file for each exposure, its chips
-            together.
+        path: A file, or a folder; ``fits`` and ``cosmic-conn`` take the name of a FITS
+            file (.fits, .fits.gz) for a file. In a folder ``fits`` makes a file for each
+            exposure, its chips together.
         format: A name in `FORMATS`.
         overwrite: Whether existing files may be replaced.
 
@@ -101,7 +101,7 @@ def write_labelled(
     kind, target = named_format(format), Path(path)
     if not images:
         raise BayescrError(f"no images were given to write to '{target}'")
-    is_file = target.name.endswith(FITS_SUFFIXES)
+    is_file = is_fits(target)
     if format in _FOLDERS and is_file:
         raise BayescrError(f"'{target}' is a file name: format '{format}' writes a folder")
     if is_file or format in _FOLDERS:
@@ -159,13 +159,17 @@ def image_files(path: PathLike, *, format: str | None = None) -> list[Path]:
         if not place.exists():
             raise BayescrError(f"cannot read '{place}': there is no such file or folder")
         return [place]
-    suffixes = {"deepcr": (".npy",), None: (*FITS_SUFFIXES, ".npy")}.get(format, FITS_SUFFIXES)
-    files = [
-        file
-        for file in sorted(place.rglob("*"))
-        if file.name.endswith(suffixes) and file.name != deepcr.SKY_FILE and file.is_file()
-    ]
-    files = [file for file in files if file.suffix == ".npy" or not pairs.is_companion(file)]
+    files = [file for file in sorted(place.rglob("*")) if _is_image(file) and file.is_file()]
+    if format is not None:
+        files = [file for file in files if (file.suffix == ".npy") == (format == "deepcr")]
     if not files:
-        raise BayescrError(f"no image in '{place}': expected files in {', '.join(suffixes)}")
+        names = {"deepcr": ".npy", None: f"{FITS_NAMES}, or .npy"}.get(format, FITS_NAMES)
+        raise BayescrError(f"no image in '{place}': expected files in {names}")
     return files
+
+
+def _is_image(file: Path) -> bool:
+    """Whether a file is an image by its name, and not the mask or sky of others."""
+    if file.suffix == ".npy":
+        return file.name != deepcr.SKY_FILE
+    return is_fits(file) and not pairs.is_companion(file)

@@ -26,8 +26,8 @@ import numpy as np
 from astropy.io import fits
 
 from bayescr._files import write_fits
-from bayescr.data._fits import opened, pixels
-from bayescr.data.formats.image import Entry, LabelledImage, stem
+from bayescr.data._fits import opened, pixels, stem
+from bayescr.data.formats.image import Entry, LabelledImage
 from bayescr.data.formats.native import science_hdus
 from bayescr.data.frames import read_frame
 from bayescr.errors import BayescrError

@@ -11,9 +11,10 @@ import numpy as np
 from astropy.io import fits
 from astropy.nddata import CCDData
 
+from bayescr.data._fits import is_fits, stem
 from bayescr.errors import BayescrError
 
-__all__ = ["DEFECTS", "FITS_SUFFIXES", "Entry", "Format", "LabelledImage", "stem"]
+__all__ = ["DEFECTS", "Entry", "Format", "LabelledImage", "sky_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -21,8 +22,6 @@ DEFECTS = (
     "HOT", "WARM", "DEAD", "BADCOL", "SATURATED", "BLEED", "TRAIL", "GLOW", "BOUNDARY", "SOURCE",
 )  # fmt: skip
 """Planes of what is no cosmic ray; the last two are where labels were not looked for."""
-
-FITS_SUFFIXES = (".fits", ".fits.gz", ".fits.fz")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -35,7 +34,7 @@ class LabelledImage:
         exposure: Name of the exposure; two chips of one share it.
         reliable: True where the truth can be relied on; None: everywhere.
         confidence: Confidence in the label, 0 to 1, where it was measured.
-        charge: Electrons that cosmic rays left, where known.
+        charge: What cosmic rays left, in the unit of the frame, where known.
         dq: Hubble's data-quality flags; None: 4 (bad) where the frame is masked.
         defects: Name of a plane in `DEFECTS` -> where it is so.
 
@@ -78,6 +77,11 @@ class LabelledImage:
         name = self.frame.header.get("FIELD")
         return None if name is None else str(name)
 
+    @property
+    def sky(self) -> str | None:
+        """Name of the exposure that was painted into, the header's SKY."""
+        return sky_of(self.frame.header)
+
     def _planes(self) -> Iterator[tuple[str, Array]]:
         yield "truth", self.truth
         for name in ("reliable", "confidence", "charge", "dq"):
@@ -109,7 +113,9 @@ class Format(Protocol):
         """Write images to a file, or to a folder where the format has one file for each."""
 
 
-def stem(path: Path) -> str:
-    """``exposure_flc.fits.gz`` -> ``exposure_flc``."""
-    is_fits = path.name.endswith(FITS_SUFFIXES)
-    return path.name[: path.name.rindex(".fits")] if is_fits else path.stem
+def sky_of(header: Mapping[str, Any]) -> str | None:
+    """The exposure that a header's SKY names, or its file; elsewhere SKY is a level, a number."""
+    name = header.get("SKY")
+    if not isinstance(name, str) or not name.strip():
+        return None
+    return stem(name) if is_fits(name) else name

@@ -6,7 +6,7 @@
     CRMASK    uint8, the truth: not 0 = a cosmic ray
     CRVALID   uint8, 0 where the truth cannot be relied on; absent: nowhere
     CRCONF    float32, 0 to 1, confidence in the label
-    CRCHARGE  float32, electrons that cosmic rays left
+    CRCHARGE  float32, what cosmic rays left, in the unit of SCI
     HOT, ...  uint8, one for each kind of defect (`DEFECTS`)
 
 The primary header says what is true of all: FIELD, SEED, EXPTIME, FILTER, INSTRUME, READNSE, GAIN.
@@ -23,9 +23,10 @@ from astropy import units
 from astropy.io import fits
 
 from bayescr._files import write_fits
-from bayescr.data._fits import Extension, find, opened
+from bayescr.data._fits import Extension, find, opened, stem
+from bayescr.data._units import to_electrons
 from bayescr.data._wcs import without_wcs_cards
-from bayescr.data.formats.image import DEFECTS, Entry, LabelledImage, stem
+from bayescr.data.formats.image import DEFECTS, Entry, LabelledImage
 from bayescr.data.frames import image_extensions, read_frame, read_planes, read_truth
 from bayescr.errors import BayescrError
 
@@ -52,8 +53,7 @@ def entries(path: Path) -> list[Entry]:
         for extension in extensions:
             image = find(hdus, extension, path=path)
             find(hdus, ("CRMASK", _version(extension)), path=path)  # told now, not after hours
-            header = hdus[0].header.copy(strip=True)
-            header.extend(image.header, strip=True, update=True)
+            header = _merged(hdus, image)
             found.append(Entry(_spelled(extension), stem(path), image.shape, header))
     return found
 
@@ -63,14 +63,16 @@ def read(path: Path, extension: str, *, mask: Path | None = None) -> LabelledIma
     frame = read_frame(path, extension=extension)
     version, shape = int(extension.partition(",")[2] or 1), frame.data.shape
     planes = read_planes(path, (*_PLANES, *DEFECTS), version=version, shape=shape)
-    reliable = planes.get("CRVALID")
+    reliable, charge = planes.get("CRVALID"), planes.get("CRCHARGE")
+    if charge is not None:
+        charge = (charge * _factor(path, extension)).astype(np.float32)
     return LabelledImage(
         frame=frame,
         truth=read_truth(path, extension=("CRMASK", version), shape=shape),
         exposure=stem(path),
         reliable=None if reliable is None else reliable != 0,
         confidence=planes.get("CRCONF"),
-        charge=planes.get("CRCHARGE"),
+        charge=charge,
         dq=planes.get("DQ"),
         defects={name: planes[name] != 0 for name in DEFECTS if name in planes},
     )
@@ -79,10 +81,11 @@ def read(path: Path, extension: str, *, mask: Path | None = None) -> LabelledIma
 def write(images: list[LabelledImage], path: Path, *, overwrite: bool = False) -> None:
     """Write the images of one exposure to one file."""
     primary = fits.PrimaryHDU()
+    headers = [fits.Header(image.frame.header) for image in images]  # one may be a plain dict
     for keyword in _SHARED:
-        values = {image.frame.header.get(keyword) for image in images}
+        values = {header.get(keyword) for header in headers}
         if len(values) == 1 and None not in values:
-            card = images[0].frame.header.cards[keyword]
+            card = headers[0].cards[keyword]
             primary.header[keyword] = (card.value, card.comment)
     hdus = [primary]
     for version, image in enumerate(images, start=1):
@@ -121,6 +124,20 @@ def _truth_hdus(image: LabelledImage) -> Iterator[fits.ImageHDU]:
             yield fits.ImageHDU(np.asarray(plane, np.float32), name=name)
     for name, plane in image.defects.items():
         yield fits.ImageHDU(_flags(plane), name=name)
+
+
+def _factor(path: Path, extension: str) -> float:
+    """What `read_frame` multiplies SCI by, and so what is in its unit."""
+    with opened(path) as hdus:
+        header = _merged(hdus, find(hdus, extension, path=path))
+    return to_electrons(header, unit=None, gain=None, exposure_time=None, path=path)[0]
+
+
+def _merged(hdus: Any, image: Any) -> fits.Header:
+    """What the primary header says of the exposure, and the image's of itself."""
+    header: fits.Header = hdus[0].header.copy(strip=True)
+    header.extend(image.header, strip=True, update=True)
+    return header
 
 
 def _flags(plane: Array) -> Array:

@@ -16,8 +16,8 @@ import numpy as np
 from astropy.io import fits
 
 from bayescr._files import write_fits
-from bayescr.data._fits import find, opened
-from bayescr.data.formats.image import FITS_SUFFIXES, Entry, LabelledImage, stem
+from bayescr.data._fits import find, find_beside, opened, stem
+from bayescr.data.formats.image import Entry, LabelledImage
 from bayescr.data.formats.native import science_hdus
 from bayescr.data.frames import image_extensions, read_frame, read_truth
 from bayescr.errors import BayescrError
@@ -29,18 +29,13 @@ Array = np.ndarray[Any, Any]
 
 def beside(path: Path, kind: str = "mask") -> Path | None:
     """The file ``<image>_mask.fits``, or ``_ignore``, beside an image, if there is one."""
-    candidates = (path.with_name(f"{stem(path)}_{kind}{suffix}") for suffix in FITS_SUFFIXES)
-    return next((candidate for candidate in candidates if candidate.is_file()), None)
+    return find_beside(path, f"{stem(path)}_{kind}")
 
 
 def is_companion(path: Path) -> bool:
     """Whether a file is the mask or ignore of an image beside it."""
-    for kind in ("_mask", "_ignore"):
-        name = stem(path)
-        if name.endswith(kind):
-            image = name.removesuffix(kind)
-            return any(path.with_name(image + suffix).is_file() for suffix in FITS_SUFFIXES)
-    return False
+    image, _, kind = stem(path).rpartition("_")
+    return kind in ("mask", "ignore") and find_beside(path, image) is not None
 
 
 def entries(path: Path) -> list[Entry]:

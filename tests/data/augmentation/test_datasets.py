@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from bayescr.data import (
     Augmentation,
+    Broadening,
     ExposureTime,
     ExtraTracks,
     LabelledImage,
@@ -19,6 +20,7 @@ from bayescr.data import (
     Scaling,
     SkyLevel,
     Symmetry,
+    sky_and_noise,
     write_labelled,
 )
 from bayescr.errors import BayescrError
@@ -108,6 +110,52 @@ def test_the_threshold_is_that_of_the_truth(header, setting, threshold):
     dataset = PatchDataset.from_labelled([image(0, **header)], patch=None)
     _ = dataset.augmented(Augmentation(steps=(watch,), threshold=setting))[0]
     assert watch.seen[0].threshold == threshold
+
+
+def test_undecided_may_be_nothing():
+    """As for `inject`: all that holds charge below the threshold is then not valid."""
+    watch, given = Watch(), image(0)
+    dataset = PatchDataset.from_labelled([given], patch=None)
+    steps = (SkyLevel(factor=(1.0, 1.0)), watch)
+    _ = dataset.augmented(Augmentation(steps=steps, undecided=0))[0]
+    patch = watch.seen[0]
+    noise = np.sqrt(patch.noise**2 + np.maximum(patch.scene - patch.sky, 0.0))
+    doubtful = (patch.charge > 0) & (patch.charge <= 2 * noise)
+    assert doubtful.any()
+    assert not patch.valid[doubtful].any()
+
+
+@pytest.mark.parametrize(
+    ("header", "setting", "undecided"),
+    [({}, None, None), ({"CRUNDEC": 0.5}, None, 0.5), ({"CRUNDEC": 0.0}, None, 0.0),
+     ({"CRUNDEC": 0.5}, 0.7, 0.7), ({"CRUNDEC": "?"}, None, None)],
+)  # fmt: skip
+def test_what_is_undecided_is_that_of_the_truth(header, setting, undecided):
+    watch = Watch()
+    dataset = PatchDataset.from_labelled([image(0, **header)], patch=None)
+    _ = dataset.augmented(Augmentation(steps=(watch,), undecided=setting))[0]
+    assert watch.seen[0].undecided == undecided
+
+
+@pytest.mark.parametrize("step", [SkyLevel(factor=(2.0, 2.0)), ExposureTime(share=(0.2, 0.2))])
+@pytest.mark.parametrize("side", [32, None])
+def test_among_unresolved_stars_the_sky_is_where_the_scaling_finds_it(step, side):
+    """The mode moves from the sky to the stars as these sink into the noise."""
+    rng = np.random.default_rng(2)
+    shape = (256, 256)
+    # Stars that make a level for each patch, so that no patch by itself tells what the frame does.
+    stars = np.kron(rng.exponential(20.0, (8, 8)), np.ones((32, 32)))
+    data = rng.poisson(60.0 + stars) + 4.0 * rng.normal(size=shape)
+    frame = CCDData(data.astype(np.float32), unit="electron", meta=fits.Header({"READNSE": 4.0}))
+    none = np.zeros(shape)
+    dataset = PatchDataset.from_frames(
+        [frame], [none], charges=[none], patch=side, augment=Augmentation(steps=(step,), seed=1)
+    )
+    dataset.set_epoch(0)
+    significance = [Scaling().significance(item["image"][0].numpy()) for item in dataset]
+    sky, noise = sky_and_noise(np.vstack(significance))
+    assert abs(sky) < 0.1  # 0.25 and more where it is left to the steps
+    assert noise == pytest.approx(1.0, abs=0.1)
 
 
 def test_scaling_an_augmented_frame_is_augmenting_its_scaling():
@@ -215,7 +263,10 @@ def test_the_switch_gives_plain_items_back(dataset):
     ("given", "step", "message"),
     [
         (image(charge=False), ExposureTime(), "ExposureTime of exposure 'e0' needs the charge"),
+        (image(charge=False), SkyLevel(), "SkyLevel of exposure 'e0' needs the charge"),
         (image(unit="adu"), SkyLevel(), "SkyLevel of exposure 'e0' needs electrons"),
+        (image(unit="adu"), ExposureTime(), "ExposureTime of exposure 'e0' needs electrons"),
+        (image(unit="adu"), Broadening(), "Broadening of exposure 'e0' needs electrons"),
         (image(READNSE="?"), ExposureTime(), "needs the read noise, but its header has no READNSE"),
     ],
 )
@@ -237,7 +288,9 @@ def test_a_step_that_lacks_what_it_needs_is_refused_or_skipped(given, step, mess
         ({"steps": (3,)}, "expected a tuple of steps"),
         ({"seed": -1}, "seed is -1"),
         ({"threshold": 0}, "threshold is 0"),
-        ({"threshold": 2, "undecided": 3.0}, "undecided is 3.0: expected at most the threshold"),
+        ({"threshold": 2, "undecided": 3.0}, "undecided is 3.0: .* from 0 to the threshold, 2"),
+        ({"undecided": -0.1}, "undecided is -0.1: expected a number from 0 to the threshold"),
+        ({"undecided": "0"}, "undecided is '0': expected a number"),
     ],
 )
 def test_augmentations_that_cannot_be(settings, message):

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from astropy import units
 from astropy.io import fits
+from astropy.nddata import CCDData
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -56,6 +57,37 @@ def test_counts_stay_counts_whatever_the_header_says_of_a_gain(tmp_path, make):
     (image,) = read_labelled(tmp_path / "a.fits")
     assert image.frame.unit == units.adu
     np.testing.assert_array_equal(image.frame.data, make(plain=True).frame.data)
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"), [("ELECTRONS", 1.0), ("COUNTS", 2.5), ("ELECTRONS/S", 500.0), (None, 1.0)]
+)
+def test_charge_is_in_the_unit_of_the_image(tmp_path, make, unit, factor):
+    """Read or converted, both by one factor; counts of unknown gain stay counts."""
+    given = make()
+    write_labelled([given], tmp_path / "a.fits")
+    with fits.open(tmp_path / "a.fits", mode="update") as hdus:
+        del hdus["SCI"].header["BUNIT"]
+        if unit is not None:
+            hdus["SCI"].header["BUNIT"] = unit
+        hdus["SCI"].header["GAIN"] = 2.5
+    (image,) = read_labelled(tmp_path / "a.fits")
+    assert image.frame.unit == (units.adu if unit is None else units.electron)
+    np.testing.assert_allclose(image.frame.data, factor * given.frame.data, rtol=1e-6)
+    np.testing.assert_allclose(image.charge, factor * given.charge, rtol=1e-6)
+    assert image.charge.dtype == np.float32
+
+
+def test_the_header_of_a_frame_may_be_a_dict(tmp_path):
+    header = {"FIELD": "gc", "EXPTIME": 500.0, "SKY": "n1.fits"}
+    frame = CCDData(np.ones((4, 4), np.float32), unit="electron", meta=header)
+    image = LabelledImage(frame=frame, truth=np.eye(4) > 0, exposure="a")
+    write_labelled([image], tmp_path / "a.fits")
+    (again,) = read_labelled(tmp_path / "a.fits")
+    assert (again.field, again.sky, again.frame.header["EXPTIME"]) == ("gc", "n1", 500.0)
+    assert (image.field, image.sky) == ("gc", "n1")
+    with fits.open(tmp_path / "a.fits") as hdus:
+        assert hdus[0].header["FIELD"] == "gc"
 
 
 def test_a_folder_gets_a_file_for_each_exposure_and_the_same_bytes_again(tmp_path, make):
