@@ -43,8 +43,12 @@ def check_frames(frames: Sequence[CCDData], *, least: int = 3) -> None:
             )
 
 
-def exposure_time(frame: CCDData) -> float:
+def exposure_time(frame: CCDData, name: str = "an exposure") -> float:
     """Exposure time by the header [s]; 0 is one, that of a bias.
+
+    Args:
+        frame: The exposure.
+        name: What to call it in the message.
 
     Raises:
         BayescrError: If the header has none.
@@ -54,7 +58,7 @@ def exposure_time(frame: CCDData) -> float:
         if is_number(value) and value >= 0:
             return float(value)
     raise BayescrError(
-        f"an exposure has no exposure time in its header: expected {', '.join(_TIMES)} in seconds"
+        f"{name} has no exposure time in its header: expected {', '.join(_TIMES)} in seconds"
     )
 
 

@@ -21,6 +21,7 @@ from scipy import ndimage
 from bayescr.data import BAD_BITS, Extension, read_frame
 from bayescr.data._fits import find, opened, pixels
 from bayescr.errors import BayescrError
+from bayescr.labels._reading import WHOLE, Section, cut
 from bayescr.labels.events import TOUCHING
 from bayescr.labels.labels import Labels
 
@@ -38,6 +39,7 @@ def labels_from_dq(
     path: str | os.PathLike[str],
     *,
     extension: Extension | None = None,
+    section: Section = WHOLE,
     cosmic_ray_bits: int = COSMIC_RAY_BITS,
     bad_bits: int = BAD_BITS,
 ) -> Labels:
@@ -49,16 +51,17 @@ def labels_from_dq(
     Args:
         path: A FITS file with SCI and DQ, such as Hubble's ``flt`` and ``flc``.
         extension: The SCI; default: the first.
+        section: Rows and columns to take, the imaged ones.
         cosmic_ray_bits: Flags that make a pixel a hit.
         bad_bits: Flags that make it not valid.
 
     Raises:
         BayescrError: If the file cannot be read, has no DQ, or no pixel has a cosmic-ray flag.
     """
-    frame = read_frame(path, extension=extension, bad_bits=bad_bits)
+    frame = cut(read_frame(path, extension=extension, bad_bits=bad_bits), section, path)
     with opened(path) as hdus:
         plane = find(hdus, ("DQ", int(frame.header.get("EXTVER", 1))), path=path)
-        flags = pixels(plane, path=path).astype(np.int64)
+        flags = pixels(plane, path=path).astype(np.int64)[section]
     valid = ~frame.mask
     truth = ((flags & cosmic_ray_bits) != 0) & valid
     if not truth.any():

@@ -120,11 +120,12 @@ def _label_one(
     slack = _NOISE_OF_MAXIMUM * noise
     soft_low, soft_high = np.minimum(centre, low + slack), np.maximum(centre, high - slack)
     calm = curve.is_known(level) & (high - centre < seed_sigma * noise)
-    certain = plane - high > seed_sigma * noise  # under a star or not
+    searched = curve.at(np.where(usable, soft_high, sky))
+    certain = plane - high > seed_sigma * searched  # under a star or not
     return make_labels(
         frame,
         plane - np.clip(plane, soft_low, soft_high),
-        curve.at(np.where(usable, soft_high, sky)),
+        searched,
         decidable=usable & ~saturated(plane) & (calm | certain),
         seed_sigma=seed_sigma,
         grow_sigma=grow_sigma,

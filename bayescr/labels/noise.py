@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ __all__ = ["MAD_TO_STD", "Noise", "measure_noise", "robust_std"]
 Array = np.ndarray[Any, Any]
 
 _BLOCK = 64  # side in pixels of the squares in which flats are compared
+_LEAST = 0.25  # of a square's pixels, that must be usable
 MAD_TO_STD = 1.482602  # of a Gaussian's median absolute deviation
 
 
@@ -55,14 +57,16 @@ class Noise:
 def measure_noise(flats: Sequence[CCDData], biases: Sequence[CCDData]) -> Noise:
     """Measure gain and read noise by photon transfer, the median over squares of 64 pixels.
 
+    Pixels that are masked or not finite do not count, nor squares of which they leave too little.
+
     Args:
         flats: Two or more of the same lamp, filter and exposure time, in counts, the imaged
             section only. A change of the lamp between two is scaled out.
         biases: Two or more, of the same section.
 
     Raises:
-        BayescrError: If there are fewer than two of one, shapes differ, or the flats hold no
-            more noise than the biases.
+        BayescrError: If there are fewer than two of one, shapes differ, no square is left to
+            measure, or the flats hold no more noise than the biases.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -82,25 +86,20 @@ def measure_noise(flats: Sequence[CCDData], biases: Sequence[CCDData]) -> Noise:
             f"flats and biases have shapes {', '.join(map(str, sorted(shapes)))}: expected one, "
             "the imaged section of each"
         )
-    bias = np.median([_plane(frame) for frame in biases], axis=0)
-    read_variance = np.median(
-        [_variances(_plane(a) - _plane(b)) for a, b in itertools.pairwise(biases)]
-    )
-    gains: list[Array] = []
-    for first, second in itertools.pairwise(flats):
-        one, two = _plane(first) - bias, _plane(second) - bias
-        lamp = np.median(one) / np.median(two)
-        light = _blocks(one).mean(axis=1)
-        # var(one - lamp * two) = shot noise of one (1 + lamp) and read noise (1 + lamp^2) / 2
-        shot = _variances(one - lamp * two) - read_variance * (1 + lamp**2) / 2
-        gains.append((1 + lamp) * light / np.where(shot > 0, shot, np.nan))
-    values = np.concatenate(gains)
-    if np.isfinite(values).sum() < values.size / 2 or not np.nanmedian(values) > 0:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # squares that are masked altogether
+        gains, read_variance = _photon_transfer(list(map(_plane, flats)), list(map(_plane, biases)))
+    if not gains.size:
+        raise BayescrError(
+            "two flats and two biases share no usable square: expected a quarter of its pixels or "
+            "more to be finite and not masked in all; are the masks inverted?"
+        )
+    if np.isfinite(gains).sum() < gains.size / 2 or not np.nanmedian(gains) > 0:
         raise BayescrError(
             "the flats hold no more noise than the biases: expected flats well above the bias, in "
             "counts as they were read; are they given in each other's place?"
         )
-    gain = float(np.nanmedian(values))
+    gain = float(np.nanmedian(gains))
     return Noise(gain=gain, read_noise=gain * math.sqrt(read_variance / 2))
 
 
@@ -109,17 +108,41 @@ def robust_std(values: Array) -> float:
     return MAD_TO_STD * float(np.median(np.abs(values - np.median(values))))
 
 
+def _photon_transfer(flats: list[Array], biases: list[Array]) -> tuple[Array, float]:
+    """Gain in each square to be measured, NaN where it has no shot noise; and var(B1 - B2)."""
+    bias = np.nanmedian(biases, axis=0)
+    read_variance = float(
+        np.nanmedian([_variances(one - two) for one, two in itertools.pairwise(biases)])
+    )
+    gains = []
+    for first, second in itertools.pairwise(flats):
+        one, two = first - bias, second - bias
+        both = np.isfinite(one) & np.isfinite(two)
+        lamp = np.nanmedian(one[both]) / np.nanmedian(two[both])
+        light = np.nanmean(_blocks(one), axis=1)
+        # var(one - lamp * two) = shot noise of one (1 + lamp) and read noise (1 + lamp^2) / 2
+        shot = _variances(one - lamp * two) - read_variance * (1 + lamp**2) / 2
+        gain = (1 + lamp) * light / np.where(shot > 0, shot, np.nan)
+        gains.append(gain[np.isfinite(shot)])
+    return np.concatenate(gains), read_variance
+
+
 def _plane(frame: CCDData) -> Array:
-    return np.asarray(frame.data, np.float64)
+    """(H, W) float64, NaN where the frame is masked or not finite."""
+    usable = np.isfinite(frame.data)
+    if frame.mask is not None:
+        usable &= ~np.broadcast_to(frame.mask, usable.shape)
+    return np.where(usable, np.asarray(frame.data, np.float64), np.nan)
 
 
 def _variances(difference: Array) -> Array:
-    """Variance in each block, without cosmic rays and bad pixels."""
+    """Variance in each block, without cosmic rays and bad pixels; NaN if they leave too little."""
     blocks = _blocks(difference)
-    centre = np.median(blocks, axis=1, keepdims=True)
-    spread = MAD_TO_STD * np.median(np.abs(blocks - centre), axis=1, keepdims=True)
+    centre = np.nanmedian(blocks, axis=1, keepdims=True)
+    spread = MAD_TO_STD * np.nanmedian(np.abs(blocks - centre), axis=1, keepdims=True)
     kept = np.where(np.abs(blocks - centre) <= 4.0 * spread, blocks, np.nan)
-    return np.nanvar(kept, axis=1)
+    enough = np.isfinite(blocks).mean(axis=1) >= _LEAST
+    return np.where(enough, np.nanvar(kept, axis=1), np.nan)
 
 
 def _blocks(plane: Array) -> Array:

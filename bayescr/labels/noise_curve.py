@@ -71,10 +71,15 @@ def fit_noise(residual: Array, level: Array, valid: Array) -> NoiseCurve:
         valid: (H, W) bool, which pixels to measure on.
 
     Raises:
-        BayescrError: If the residual does not vary.
+        BayescrError: If the residual does not vary, or no pixel is valid.
     """
     residual, level = residual[valid], level[valid]
-    floor = robust_std(residual) if residual.size else 0.0
+    if not residual.size:
+        raise BayescrError(
+            "no pixel of an exposure can be compared with the others: expected pixels that are "
+            "finite and not masked in it and in two others; are the masks inverted?"
+        )
+    floor = robust_std(residual)
     if not floor > 0:
         raise BayescrError(
             "the exposures do not differ in most of their pixels: expected different ones, with "

@@ -119,3 +119,60 @@ def test_darks_that_do_not_belong_together():
         label_darks([as_frame(frame.data) for frame in frames])
     with pytest.raises(BayescrError, match="was one given twice"):
         label_darks([frames[0]] * 3)
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [300.0, 600.0, 900.0, 1800.0, 600.0],
+        [60.0, 300.0, 600.0, 1000.0],
+        [300.0, 600.0, 900.0, 1200.0, 1500.0],
+        [0.0, 0.0, 900.0, 900.0],
+    ],
+)
+def test_an_exposure_is_judged_by_the_others_alone(times):
+    """Each alone of its time, or with one other: no hit is lost in a rate, none is made by one."""
+    rng = np.random.default_rng(6)
+    charge = [tracks(rng, SIDE, 10) for _ in times]
+    frames, _, rate = series(times, rng=rng, noise=4.0, charge=charge)
+    for hits, labels in zip(charge, label_darks(frames), strict=True):
+        bright = (hits > 15 * labels.sigma) & (rate == 0)
+        assert labels.truth[bright].mean() > 0.85  # the others' hits and chance cost some
+        assert labels.truth[bright & labels.valid].mean() > 0.99
+        assert (labels.truth & labels.valid & (hits == 0.0)).sum() <= 3
+        assert labels.num_control <= 1
+        assert labels.valid.mean() > 0.85
+
+
+@pytest.mark.parametrize("times", [[0.0, 0.0, 0.0, 900.0], [900.0, 900.0, 900.0, 300.0]])
+def test_what_no_other_exposure_tells_is_said(times):
+    frames, _, _ = series(times, rng=np.random.default_rng(7), noise=5.0)
+    match = f"exposure 4 is of {times[3]:g} s and all others of {times[0]:g} s"
+    with pytest.raises(BayescrError, match=match):
+        label_darks(frames)
+
+
+def test_exposures_without_usable_pixels():
+    frames, _, _ = series([100.0] * 4, rng=np.random.default_rng(8), noise=5.0)
+    frames[1].mask = np.ones((SIDE, SIDE), bool)
+    for made in (label_darks, dark_model):
+        with pytest.raises(BayescrError, match="exposure 2 has no usable pixel"):
+            made(frames)
+    frames[1].mask = np.indices((SIDE, SIDE))[0] < 50
+    for other in (0, 2, 3):
+        frames[other].mask = ~frames[1].mask
+    with pytest.raises(BayescrError, match="exposure 2 has no usable pixel that another has"):
+        label_darks(frames)
+
+
+def test_noise_is_that_of_the_pixels_that_are_not_masked():
+    """Seven of eight columns are masked; a region with four times the noise is not valid."""
+    rng = np.random.default_rng(9)
+    frames, _, _ = series([100.0] * 5, rng=rng, noise=5.0, hot=0.0)
+    for frame in frames:
+        frame.data[:12] += 40.0
+        frame.data[:12] += rng.normal(0.0, 20.0, (12, SIDE))
+        frame.mask = np.broadcast_to(np.arange(SIDE) % 8 > 0, (SIDE, SIDE))
+    for labels in label_darks(frames):
+        assert labels.sigma == pytest.approx(5.0 * 1.1, rel=0.25)
+        assert not labels.valid[frames[0].mask].any()

@@ -111,3 +111,27 @@ def test_exposures_that_cannot_be_compared(exposed):
     for frame in blank:
         frame.wcs = make_wcs()
     assert [one.num_events for one in label_exposures(blank)] == [0, 0, 0]
+
+
+def test_a_brighter_hit_beside_another_exposures_is_found_or_not_valid(field):
+    """The search must take the noise at what the others allow, and so must what it can decide."""
+    rng = np.random.default_rng(4)
+    wide = np.zeros((field.side, field.side))
+    bright = wide.copy()
+    dark = np.ones_like(wide, bool)
+    shifts, widths = ((0.0, 0.0), (3.0, -3.0), (-4.0, 5.0), (1.0, 6.0)), (1.5, 1.8, 1.3, 1.6)
+    for row in range(16, field.side - 16, 10):
+        for column in range(16, field.side - 20, 12):
+            bright[row, column : column + 4] = 700.0
+            wide[row - 3, column + 3 : column + 7] = 400.0
+    frames = []
+    for index, (shift, width) in enumerate(zip(shifts, widths, strict=True)):
+        charge = {0: wide, 1: bright}.get(index, 0.0)
+        frame, scene = field.expose(rng, charge=charge, shift=shift, width=width)
+        frames.append(frame)
+        if index == 1:
+            dark = scene < 20.0
+    one = label_exposures(frames)[1]
+    hits = (bright > 0) & dark
+    assert hits.sum() > 200
+    assert not (one.valid & ~one.truth & hits).any()

@@ -35,6 +35,25 @@ def test_photon_transfer(gain, read_noise):
     assert noise.read_noise == pytest.approx(np.hypot(read_noise, gain / 12**0.5), rel=0.02)
 
 
+@pytest.mark.parametrize("marked", ["nan", "mask"])
+def test_photon_transfer_leaves_out_what_cannot_be_used(marked):
+    """A section that is not imaged, in each frame alike, and one pixel of one flat."""
+    flats, biases = flats_and_biases(gain=1.8, read_noise=6.0)
+    noise = measure_noise(flats, biases)
+    for frame in (*flats, *biases):
+        frame.data[:, :300] = np.nan if marked == "nan" else 7.0
+        if marked == "mask":
+            frame.mask = np.zeros(SHAPE, bool)
+            frame.mask[:, :300] = True
+    flats[1].data[400, 400] = np.nan
+    left = measure_noise(flats, biases)
+    assert left.gain == pytest.approx(noise.gain, rel=0.02)
+    assert left.read_noise == pytest.approx(noise.read_noise, rel=0.02)
+    flats[0].mask = np.ones(SHAPE, bool)
+    with pytest.raises(BayescrError, match="share no usable square"):
+        measure_noise(flats[:2], biases)
+
+
 def test_photon_transfer_says_what_is_missing():
     flats, biases = flats_and_biases(gain=2.0, read_noise=5.0)
     with pytest.raises(BayescrError, match="1 flats given: expected two or more"):
@@ -85,3 +104,5 @@ def test_exposures_that_do_not_differ():
     same = np.zeros((20, 20))
     with pytest.raises(BayescrError, match="was one given twice"):
         fit_noise(same, same, np.ones((20, 20), bool))
+    with pytest.raises(BayescrError, match="no pixel of an exposure can be compared"):
+        fit_noise(same, same, np.zeros((20, 20), bool))
