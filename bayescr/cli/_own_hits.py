@@ -3,23 +3,40 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from bayescr.cli._frames import object_name
 from bayescr.errors import BayescrError
 
 if TYPE_CHECKING:
     import numpy as np
     from astropy.nddata import CCDData
 
-__all__ = ["WAYS", "find_own_hits"]
+__all__ = ["WAYS", "OwnHits", "find_own_hits"]
 
 WAYS = ("auto", "file", "exposures", "astroscrappy", "none")
 
 
+class OwnHits(NamedTuple):
+    """The own hits of skies.
+
+    Attributes:
+        way: How they were found.
+        masks: (H, W) bool of each sky; None where it has none.
+        num_events: Events, where the skies were compared with one another.
+        num_control: False ones to be expected among them.
+    """
+
+    way: str
+    masks: list[np.ndarray | None]
+    num_events: int = 0
+    num_control: int = 0
+
+
 def find_own_hits(
-    way: str, paths: list[Path], frames: list[CCDData]
-) -> tuple[str, list[np.ndarray | None]]:
-    """How the own hits of the skies were found, and these, (H, W) bool each.
+    way: str, paths: list[Path], frames: list[CCDData], *, extension: str | None = None
+) -> OwnHits:
+    """Find the own hits of skies.
 
     What no way can decide, such as a pixel under a star's core, counts as no hit: hits there are
     as rare as elsewhere, and stars' cores are what a finder has to be tried on.
@@ -28,28 +45,45 @@ def find_own_hits(
         way: One of `WAYS`.
         paths: Of the files.
         frames: What was read from them.
+        extension: From which of their extensions.
 
     Raises:
         BayescrError: If that way cannot be gone.
     """
     if way == "auto":
-        way = _best_way(paths, frames)
+        way = _best_way(paths, frames, extension)
     if way == "none":
-        return way, [None] * len(frames)
+        return OwnHits(way, [None] * len(frames))
     if way == "file":
-        from bayescr.data import read_truth
-
-        return way, [
-            read_truth(path, shape=frame.shape) for path, frame in zip(paths, frames, strict=True)
-        ]
+        return OwnHits(way, [_stated_hits(*pair) for pair in zip(paths, frames, strict=True)])
     if way == "exposures":
         from bayescr.labels import label_exposures
 
-        return way, [labels.truth for labels in label_exposures(frames)]
-    return way, [_laplacian_hits(frame) for frame in frames]
+        found = label_exposures(frames)
+        return OwnHits(
+            way,
+            [labels.truth for labels in found],
+            num_events=sum(labels.num_events for labels in found),
+            num_control=sum(labels.num_control for labels in found),
+        )
+    return OwnHits(way, [_laplacian_hits(frame) for frame in frames])
 
 
-def _best_way(paths: list[Path], frames: list[CCDData]) -> str:
+def _stated_hits(path: Path, frame: CCDData) -> np.ndarray:
+    """What the chip's own CRMASK flags, and what its CRVALID says is not decided."""
+    from bayescr.data import read_truth
+    from bayescr.data._fits import opened
+
+    version = int(frame.header.get("EXTVER", 1))
+    hits = read_truth(path, extension=("CRMASK", version), shape=frame.shape)
+    with opened(path) as hdus:
+        for hdu in hdus:
+            if hdu.name.upper() == "CRVALID" and hdu.ver == version:
+                hits = hits | (hdu.data == 0)
+    return hits
+
+
+def _best_way(paths: list[Path], frames: list[CCDData], extension: str | None) -> str:
     from bayescr.data._fits import opened
     from bayescr.evaluation.classical import Astroscrappy, unavailable
 
@@ -59,16 +93,31 @@ def _best_way(paths: list[Path], frames: list[CCDData]) -> str:
 
     if all(map(has_truth, paths)):
         return "file"
-    fields = {(frame.shape, frame.header.get("OBJECT")) for frame in frames}
-    if len(frames) >= 3 and len(fields) == 1:
+    alike = len({(frame.shape, str(frame.unit)) for frame in frames}) == 1
+    if len(frames) >= 3 and alike and _one_field(paths, frames, extension):
         return "exposures"
     reason = unavailable(Astroscrappy())
     if reason:
         raise BayescrError(
             f"the skies' own hits cannot be found: {reason}; or give three exposures of one field, "
-            "or --own-hits none if they have none"
+            "with one OBJECT or overlapping WCS, or --own-hits none if they have none"
         )
     return "astroscrappy"
+
+
+def _one_field(paths: list[Path], frames: list[CCDData], extension: str | None) -> bool:
+    """Whether all name one object, or lie on the sky where the first does."""
+    from bayescr.data import image_extensions
+    from bayescr.data._wcs import footprint, footprints_overlap
+
+    objects = {object_name(frame.header) for frame in frames}
+    if len(objects) == 1 and "" not in objects:
+        return True
+    places = [footprint(path, extension or image_extensions(path)[0]) for path in paths]
+    first = places[0]
+    return first is not None and all(
+        place is not None and footprints_overlap(first, place) for place in places[1:]
+    )
 
 
 def _laplacian_hits(frame: CCDData) -> np.ndarray:

@@ -9,22 +9,27 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
+from bayescr._checks import check_count, check_positive, check_share, is_number
 from bayescr._progress import track
-from bayescr.cli._options import (
-    Overwrite,
-    Quiet,
-    Seed,
-    check_folder,
-    check_output,
-    shows_progress,
+from bayescr.cli._frames import (
+    check_targets,
+    given_noise,
+    object_name,
+    printable,
+    set_field,
+    span,
+    stem,
+    unique_stems,
+    warn_of_false,
 )
-from bayescr.cli._own_hits import WAYS, find_own_hits
+from bayescr.cli._options import Overwrite, Quiet, Seed, check_folder, shows_progress
+from bayescr.cli._own_hits import WAYS, OwnHits, find_own_hits
 from bayescr.errors import BayescrError
 
 if TYPE_CHECKING:
-    from astropy.nddata import CCDData
-
-    from bayescr.injection import TrackCatalogue
+    from bayescr.injection import TrackCatalogue, TrackSource
+    from bayescr.labels import Noise
+    from bayescr.labels._reading import Exposure, Section
 
 __all__ = ["EXAMPLE", "SeveralFiles", "inject"]
 
@@ -34,6 +39,7 @@ EXAMPLE = (
 )
 
 _PARTS = ("all", "train", "test")
+_RUBBISH = 0.5  # of the events that may be false
 
 
 class SeveralFiles(TyperCommand):
@@ -126,74 +132,109 @@ def inject(
     """
     _check_choice("own-hits", own_hits, WAYS)
     _check_choice("part", part, _PARTS)
-    if gain is not None and (flat or bias):
-        raise BayescrError("--gain and --flat exclude one another: give one of them")
-    check_folder(output)
-    targets = _targets(sky, copies, output, overwrite=overwrite)
+    _check_numbers(
+        {
+            "--rate": rate,
+            "--threshold": threshold,
+            "--saturation": saturation,
+            "--gain": gain,
+            "--track-gain": track_gain,
+            "--pixel-size": pixel_size,
+        }
+    )
+    if number is not None:
+        check_count("", **{"--number": number}, least=0)
+    if rate is not None and number is not None:
+        raise BayescrError("--rate and --number exclude one another: give one of them")
+    if not (is_number(undecided) and 0 <= undecided <= threshold):
+        raise BayescrError(
+            f"--undecided is {undecided}: expected a number from 0 to the --threshold, "
+            f"{threshold:g}"
+        )
+    if part != "all":
+        check_share("", **{"--train-share": train_share})
+    section = (slice(None), span("--columns", columns))
+    track_section = None if track_columns is None else span("--track-columns", track_columns)
+    targets = _targets(sky, copies, output)
+    written = [target for several in targets for target in several]
+    read = [*sky, *tracks, *(flat or ()), *(bias or ())]
+    check_targets(written, read, overwrite=overwrite)
     if save_tracks is not None:
-        check_output(save_tracks, overwrite=overwrite)
+        _check_catalogue_name(save_tracks, written)
+        check_targets([save_tracks], read, overwrite=overwrite)
 
     from bayescr import injection
 
+    if number is None and pixel_size is None and not all(map(injection.is_catalogue, tracks)):
+        raise BayescrError(
+            "a rate of tracks needs the size of the pixels they are from: give --pixel-size in um, "
+            "or the --number of tracks in each frame"
+        )
+    noise = given_noise(flat, bias, section, gain)
+    skies = [
+        _read_sky(path, extension, section, noise, needs_time=number is None) for path in sky
+    ]  # fmt: skip
     source = injection.read_tracks(
         tracks,
         smallest=smallest,
-        columns=_columns(track_columns),
+        columns=track_section,
         gain=track_gain,
         pixel_size=pixel_size,
     )
-    catalogue = _part(source.catalogue, part, train_share)
-    if flat or bias:
-        gain = _measured_gain(flat, bias, columns)
-    frames = [_read_sky(path, gain=gain, columns=columns, extension=extension) for path in sky]
-    way, own = find_own_hits(own_hits, sky, frames)
-    if saturation is not None:
-        saturation *= gain or 1.0
-    if source.num_events:
-        typer.echo(
-            f"darks: {source.num_events} events, {source.num_control} in the sign-flipped control"
+    if source.num_control > _RUBBISH * source.num_events:
+        raise BayescrError(
+            f"{source.num_control} of {source.num_events} events of the darks may be false, more "
+            f"than {_RUBBISH:.0%}: expected dark frames of one detector and temperature; are there "
+            "columns that are not imaged (--track-columns)?"
         )
+    catalogue = _part(source.catalogue, part, train_share)
+    if number is None:
+        catalogue.pixel_area  # noqa: B018 - tells now that it is not known
+    own = find_own_hits(own_hits, sky, [one.frame for one in skies], extension=extension)
+    _tell_controls(source, own)
     with track("inject", len(sky) * copies, show=shows_progress(quiet=quiet)) as advance:
-        for path, frame, hits in zip(sky, frames, own, strict=True):
-            for copy, target in enumerate(targets[path]):
+        for path, one, hits, several in zip(sky, skies, own.masks, targets, strict=True):
+            for copy, target in enumerate(several):
                 painted = injection.inject(
-                    frame,
+                    one.frame,
                     catalogue,
                     number=number,
                     rate=rate,
-                    seed=_seed(seed, path, copy),
+                    seed=_seed(seed, path, copy, part),
                     own_hits=hits,
                     threshold=threshold,
                     undecided=undecided,
-                    saturation=saturation,
+                    saturation=None if saturation is None else saturation * one.factor,
                 )
-                cards = {"SKY": path.name, "CATALOG": catalogue.name, "OWNHITS": way}
+                cards = {
+                    "SKY": printable(path.name),
+                    "CATALOG": printable(catalogue.name),
+                    "OWNHITS": own.way,
+                }
                 injection.write_injected(painted, target, overwrite=overwrite, cards=cards)
                 advance()
     if save_tracks is not None:
         injection.write_catalogue(catalogue, save_tracks, overwrite=overwrite)
     typer.echo(
         f"{len(sky) * copies} frame(s), {len(catalogue)} tracks of {catalogue.name} to choose "
-        f"from, own hits: {way}: {output}"
+        f"from, own hits: {own.way}: {output}"
     )
 
 
-def _targets(
-    skies: list[Path], copies: int, folder: Path, *, overwrite: bool
-) -> dict[Path, list[Path]]:
+def _targets(skies: list[Path], copies: int, folder: Path) -> list[list[Path]]:
     """Where every copy of every sky goes."""
-    stems = [path.name.partition(".fit")[0] for path in skies]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
-    if twice is not None:
-        raise BayescrError(f"two skies are named '{twice}': their copies would be, too; rename one")
-    targets = {
-        path: [folder / f"{stem}_{copy:04d}.fits" for copy in range(copies)]
-        for path, stem in zip(skies, stems, strict=True)
-    }
-    for several in targets.values():
-        for target in several:
-            check_output(target, overwrite=overwrite)
-    return targets
+    check_folder(folder)
+    return [
+        [folder / f"{name}_{copy:04d}.fits" for copy in range(copies)]
+        for name in unique_stems(skies, "skies")
+    ]
+
+
+def _check_catalogue_name(path: Path, taken: list[Path]) -> None:
+    if not path.name.endswith((".fits", ".fits.gz")):
+        raise BayescrError(f"--save-tracks is '{path}': expected a name in .fits or .fits.gz")
+    if path.resolve() in {other.resolve() for other in taken}:
+        raise BayescrError(f"--save-tracks is '{path}', the name of a frame: choose another")
 
 
 def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -203,58 +244,71 @@ def _check_choice(name: str, value: str, known: tuple[str, ...]) -> None:
         raise unknown_name(f"--{name}", value, list(known))
 
 
-def _columns(text: str | None) -> slice | None:
-    """``"62:346"`` -> slice(62, 346)."""
-    if text is None:
-        return None
-    start, colon, stop = text.partition(":")
-    if not (colon and start.strip().isdecimal() and stop.strip().isdecimal()):
-        raise BayescrError(f"columns are '{text}': expected first:last+1, as in 62:346")
-    return slice(int(start), int(stop))
+def _check_numbers(positive: dict[str, float | None]) -> None:
+    for option, value in positive.items():
+        if value is not None:
+            check_positive("", **{option: value})
 
 
 def _part(catalogue: TrackCatalogue, part: str, train_share: float) -> TrackCatalogue:
     if part == "all":
         return catalogue
-    if not 0 < train_share < 1:
-        raise BayescrError(f"train-share is {train_share}: expected a number between 0 and 1")
     return catalogue.split(train_share, 1.0 - train_share)[_PARTS.index(part) - 1]
 
 
-def _measured_gain(
-    flats: list[Path] | None, biases: list[Path] | None, columns: str | None
-) -> float | None:
-    from bayescr.data import read_frame
-    from bayescr.injection import imaged
-    from bayescr.labels import measure_noise
-
-    read = [
-        [imaged(read_frame(path, unit="adu", gain=1.0), _columns(columns)) for path in paths or ()]
-        for paths in (flats, biases)
-    ]
-    return measure_noise(*read).gain
-
-
 def _read_sky(
-    path: Path, *, gain: float | None, columns: str | None, extension: str | None
-) -> CCDData:
+    path: Path, extension: str | None, section: Section, noise: Noise | None, *, needs_time: bool
+) -> Exposure:
+    """A sky in electrons, its header as that of an injected frame has to be."""
     from astropy import units as u
 
-    from bayescr.data import read_frame
-    from bayescr.injection import imaged
+    from bayescr.labels._frames import exposure_time
+    from bayescr.labels._reading import read_exposure
 
-    frame = read_frame(path, extension=extension, gain=gain)
-    if frame.unit != u.electron:
+    sky = read_exposure(path, extension=extension, section=section, noise=noise)
+    if sky.frame.unit != u.electron:
         raise BayescrError(
-            f"'{path}' is in '{frame.unit}' but tracks are in electrons: give its --gain, or "
+            f"'{path}' is in '{sky.frame.unit}' but tracks are in electrons: give its --gain, or "
             "--flat and --bias frames to measure that"
         )
-    return imaged(frame, _columns(columns))
+    if needs_time:
+        exposure_time(sky.frame, f"'{path}'")
+    header = sky.frame.header
+    if sky.noise.gain is not None:
+        header["GAIN"] = (sky.noise.gain, "[electron / count]")
+    if sky.noise.read_noise is not None:
+        header["READNSE"] = (sky.noise.read_noise, "[electron]")
+    set_field(header, object_name(header) or stem(path))
+    return sky
 
 
-def _seed(seed: int, path: Path, copy: int) -> int:
+def _tell_controls(source: TrackSource, own: OwnHits) -> None:
+    """What sign-flipped searches found, of darks and of skies."""
+    for name, one, advice in (
+        (
+            "darks",
+            source,
+            "look at them, cut what is not imaged, such as overscan, off with --track-columns, or "
+            "label them first with a higher --seed-sigma",
+        ),
+        (
+            "own hits",
+            own,
+            "the skies may not be of one field; see --own-hits, or cut what is not imaged off with "
+            "--columns",
+        ),
+    ):
+        if one.num_events or one.num_control:
+            typer.echo(
+                f"{name}: {one.num_events} events, {one.num_control} in the sign-flipped control"
+            )
+            warn_of_false(one.num_events, one.num_control, f"{name}; {advice}")
+
+
+def _seed(seed: int, path: Path, copy: int, part: str) -> int:
+    """Of a copy: training and test frames of one sky share no place."""
     import numpy as np
 
-    place = (zlib.crc32(path.name.encode()), copy)
+    place = (zlib.crc32(path.name.encode()), copy, _PARTS.index(part))
     child = np.random.SeedSequence(seed, spawn_key=place)
     return int(child.generate_state(1, np.uint64)[0] >> np.uint64(1))  # FITS integers are signed

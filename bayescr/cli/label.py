@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,19 +10,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bayescr._progress import track
-from bayescr.cli._options import (
-    Overwrite,
-    Quiet,
-    check_folder,
-    check_output,
-    shows_progress,
+from bayescr.cli._frames import (
+    check_targets,
+    given_noise,
+    object_name,
+    set_field,
+    span,
+    stem,
+    unique_stems,
+    warn_of_false,
 )
+from bayescr.cli._options import Overwrite, Quiet, check_folder, shows_progress
 from bayescr.errors import BayescrError
 
 if TYPE_CHECKING:
     from astropy.nddata import CCDData
 
-    from bayescr.labels import Labels, Noise
+    from bayescr.labels import Labels
+    from bayescr.labels._reading import Section
 
 __all__ = ["EXAMPLE", "label"]
 
@@ -34,10 +38,7 @@ EXAMPLE = (
 
 _KINDS = ("auto", "darks", "exposures", "spectra")
 _KIND_KEYWORDS = ("IMAGETYP", "OBSTYPE", "OBJECT")
-_GAIN_KEYWORDS = ("EGAIN", "CCDGAIN", "ATODGAIN")  # electrons per count; GAIN may be an index
-_SECTION_KEYWORDS = ("DATASEC", "TRIMSEC", "BIASSEC")  # of the file, not of what was cut from it
-_SUFFIX = re.compile(r"\.(fits?|fts)(\.(gz|fz))?$", re.IGNORECASE)
-_MOST_FALSE = 0.03  # of the events
+_SEED_SIGMA, _GROW_SIGMA = 6.0, 3.0
 
 
 def label(
@@ -75,8 +76,10 @@ def label(
     bias: Annotated[list[Path] | None, typer.Option(help="And as many biases; repeatable.")] = None,
     seed_sigma: Annotated[
         float, typer.Option(help="What an event's brightest pixel must exceed.")
-    ] = 6.0,
-    grow_sigma: Annotated[float, typer.Option(help="What each of its pixels must exceed.")] = 3.0,
+    ] = _SEED_SIGMA,
+    grow_sigma: Annotated[
+        float, typer.Option(help="What each of its pixels must exceed.")
+    ] = _GROW_SIGMA,
     wcs: Annotated[bool, typer.Option(help="Whether to align by the headers' WCS first.")] = True,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -90,59 +93,66 @@ def label(
         from bayescr._names import unknown_name
 
         raise unknown_name("--kind", kind, list(_KINDS))
-    targets = _targets(exposures, output, overwrite=overwrite)
+    section = (span("--rows", rows), span("--columns", columns))
+    stems = unique_stems(exposures, "exposures")
+    check_folder(output)
+    targets = [output / f"{name}.fits" for name in stems]
+    sources = [*exposures, *(flat or ()), *(bias or ())]
+    check_targets([*targets, output / "labels.csv"], sources, overwrite=overwrite)
 
     from bayescr.labels import write_labels
+    from bayescr.labels._frames import exposure_time
+    from bayescr.labels._reading import read_exposure
 
     if from_dq:
-        found = _flagged(exposures, extension)
+        given = {
+            "--kind": kind != "auto",
+            "--gain": gain is not None,
+            "--flat": flat,
+            "--bias": bias,
+            "--split": split,
+            "--seed-sigma": seed_sigma != _SEED_SIGMA,
+            "--grow-sigma": grow_sigma != _GROW_SIGMA,
+            "--no-wcs": not wcs,
+        }
+        _check_none_given([option for option, value in given.items() if value])
+        found = [_flagged(path, extension, section) for path in exposures]
     else:
-        section = (_span("rows", rows), _span("columns", columns))
-        noise = _noise(flat, bias, section, gain)
+        noise = given_noise(flat, bias, section, gain)
         show = shows_progress(quiet=quiet)
         found = [[] for _ in exposures]
         for chip in _chips(exposures[0], extension):
-            frames = [_read(path, chip, section, noise) for path in exposures]
+            read = [
+                read_exposure(path, extension=chip, section=section, noise=noise)
+                for path in exposures
+            ]
+            frames = [one.frame for one in read]
+            this_kind = _kind(kind, frames)
+            if this_kind == "darks":
+                for frame, path in zip(frames, exposures, strict=True):
+                    exposure_time(frame, f"'{path}'")
+            _name_field(frames, exposures)
             with track("label", len(frames), show=show) as advance:
                 several = _search(
-                    _kind(kind, frames),
+                    this_kind,
                     frames,
                     splits=tuple(split or ()),
                     use_wcs=wcs,
                     thresholds={"seed_sigma": seed_sigma, "grow_sigma": grow_sigma},
                     progress=lambda done: advance(),
                 )
-            for chips, one in zip(found, several, strict=True):
-                known = noise or _header_noise(one.frame)
-                chips.append(dataclasses.replace(one, noise=known) if known else one)
+            for chips, one, exposure in zip(found, several, read, strict=True):
+                chips.append(dataclasses.replace(one, noise=exposure.noise))
     for chips, target in zip(found, targets, strict=True):
         write_labels(chips, target, overwrite=overwrite)
     _tell(targets, found, output, overwrite=overwrite)
 
 
-def _targets(exposures: list[Path], folder: Path, *, overwrite: bool) -> list[Path]:
-    stems = [_SUFFIX.sub("", path.name) for path in exposures]
-    twice = next((stem for stem in stems if stems.count(stem) > 1), None)
-    if twice is not None:
+def _check_none_given(options: list[str]) -> None:
+    if options:
         raise BayescrError(
-            f"two exposures are named '{twice}' and would share a file: each must be given once; "
-            "rename one if they differ"
+            f"--from-dq takes the flags as they are: leave {', '.join(options)} out, or --from-dq"
         )
-    check_folder(folder)
-    targets = [folder / f"{stem}.fits" for stem in stems]
-    for target in (*targets, folder / "labels.csv"):
-        check_output(target, overwrite=overwrite)
-    return targets
-
-
-def _span(name: str, text: str | None) -> slice:
-    """``"62:346"`` -> slice(62, 346); all where nothing is given."""
-    if text is None:
-        return slice(None)
-    start, _, stop = text.partition(":")
-    if not (start.strip().isdecimal() and stop.strip().isdecimal() and int(start) < int(stop)):
-        raise BayescrError(f"{name} are '{text}': expected first:last+1, as in 62:346")
-    return slice(int(start), int(stop))
 
 
 def _chips(path: Path, extension: str | None) -> list[int | str | tuple[str, int]]:
@@ -151,63 +161,12 @@ def _chips(path: Path, extension: str | None) -> list[int | str | tuple[str, int
     return [extension] if extension is not None else list(image_extensions(path))
 
 
-def _read(
-    path: Path,
-    extension: int | str | tuple[str, int] | None,
-    section: tuple[slice, slice],
-    noise: Noise | None,
-) -> CCDData:
-    """A frame's imaged section, in electrons where the gain is known."""
-    from astropy import units as u
-
-    from bayescr.data import read_frame
-
-    frame = read_frame(path, extension=extension)
-    known = noise or _header_noise(frame)
-    if frame.unit == u.adu and known is not None:
-        frame = read_frame(path, extension=extension, gain=known.gain)
-    for name, span, side in zip(("rows", "columns"), section, frame.shape, strict=True):
-        if span.stop is not None and span.stop > side:
-            raise BayescrError(
-                f"{name} are {span.start}:{span.stop} but '{path}' has {side}: expected a section "
-                "within it"
-            )
-    if section != (slice(None), slice(None)):
-        frame = frame[section]
-        for keyword in _SECTION_KEYWORDS:
-            frame.header.remove(keyword, ignore_missing=True)
-    return frame
-
-
-def _noise(
-    flats: list[Path] | None,
-    biases: list[Path] | None,
-    section: tuple[slice, slice],
-    gain: float | None,
-) -> Noise | None:
-    """What was given, or what flats and biases show; None where neither is."""
-    from bayescr.data import read_frame
-    from bayescr.labels import Noise, measure_noise
-
-    if flats or biases:
-        if gain is not None:
-            raise BayescrError("--gain and --flat exclude one another: give one of them")
-        frames = [[read_frame(path, unit="adu", gain=1.0)[section] for path in paths or ()]
-                  for paths in (flats, biases)]  # fmt: skip
-        return measure_noise(*frames)
-    return None if gain is None else Noise(gain=gain)
-
-
-def _header_noise(frame: CCDData) -> Noise | None:
-    """Keywords that mean electrons per count wherever they occur; GAIN does not."""
-    from bayescr._checks import is_number
-    from bayescr.labels import Noise
-
-    for keyword in _GAIN_KEYWORDS:
-        value = frame.header.get(keyword)
-        if is_number(value) and value > 0:
-            return Noise(gain=float(value))
-    return None
+def _name_field(frames: list[CCDData], paths: list[Path]) -> None:
+    """One field for all: they saw the same."""
+    names = {object_name(frame.header) for frame in frames}
+    common = names.pop() if len(names) == 1 else ""
+    for frame in frames:
+        set_field(frame.header, common or stem(paths[0]))
 
 
 def _kind(kind: str, frames: list[CCDData]) -> str:
@@ -245,13 +204,15 @@ def _search(
     return labels.label_exposures(frames, use_wcs=use_wcs, progress=progress, **thresholds)
 
 
-def _flagged(exposures: list[Path], extension: str | None) -> list[list[Labels]]:
+def _flagged(path: Path, extension: str | None, section: Section) -> list[Labels]:
     from bayescr.labels import labels_from_dq
 
-    return [
-        [labels_from_dq(path, extension=chip) for chip in _chips(path, extension)]
-        for path in exposures
+    found = [
+        labels_from_dq(path, extension=chip, section=section) for chip in _chips(path, extension)
     ]
+    for one in found:
+        set_field(one.frame.header, object_name(one.frame.header) or stem(path))
+    return found
 
 
 def _tell(targets: list[Path], found: list[list[Labels]], folder: Path, *, overwrite: bool) -> None:
@@ -271,11 +232,11 @@ def _tell(targets: list[Path], found: list[list[Labels]], folder: Path, *, overw
     typer.echo(shown.to_string(float_format="%.4g"))
     events, control = int(table["events"].sum()), int(table["control_events"].sum())
     typer.echo(f"{events} events, {control} in the sign-flipped control: {folder}")
-    if control > _MOST_FALSE * events:
-        worst = table["control_events"].idxmax()
-        typer.echo(
-            f"warning: {control} of {events} events may be false, most of them in '{worst}' "
-            f"({table['control_events'].max()}): more than {_MOST_FALSE:.0%}; look at it, leave it "
-            "out, or raise --seed-sigma",
-            err=True,
-        )
+    worst = table["control_events"].idxmax()
+    warn_of_false(
+        events,
+        control,
+        f"most of them in '{worst}' ({table['control_events'].max()}); look at it, leave it out, "
+        "cut what is not imaged, such as overscan, off with --columns or --rows, or raise "
+        "--seed-sigma",
+    )

@@ -15,13 +15,12 @@ from typing import Any
 import numpy as np
 
 from bayescr._checks import check_count, check_positive, is_number
+from bayescr.data._stamps import SYMMETRIES, turned
 from bayescr.errors import BayescrError
 
-__all__ = ["SYMMETRIES", "Track", "TrackCatalogue", "turned"]
+__all__ = ["Track", "TrackCatalogue"]
 
 Array = np.ndarray[Any, Any]
-
-SYMMETRIES = 8  # of the square: four turns, each flipped or not
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +121,8 @@ class TrackCatalogue:
         """
         if self.pixel_size is None:
             raise BayescrError(
-                f"catalogue '{self.name}' has no pixel_size, which a rate needs: give it in um, "
-                "or a number of tracks for each frame"
+                f"catalogue '{self.name}' has no pixel_size, which a rate needs: give it in um "
+                "(--pixel-size), or a number of tracks for each frame (--number)"
             )
         return (self.pixel_size * 1e-4) ** 2
 
@@ -134,7 +133,13 @@ class TrackCatalogue:
             BayescrError: If none is as large.
         """
         check_count("tracks", pixels=pixels)
-        return replace(self, tracks=tuple(t for t in self.tracks if t.pixels >= pixels))
+        kept = tuple(track for track in self.tracks if track.pixels >= pixels)
+        if not kept:
+            raise BayescrError(
+                f"no track of catalogue '{self.name}' covers {pixels} pixels, the largest "
+                f"{max(track.pixels for track in self.tracks)}: lower `smallest` (--smallest)"
+            )
+        return replace(self, tracks=kept)
 
     def split(self, *fractions: float, seed: int = 0) -> list[TrackCatalogue]:
         """Parts that share no track, such as one to train and one to test with.
@@ -190,9 +195,3 @@ class TrackCatalogue:
             pixel_size=sizes.pop() if len(sizes) == 1 else None,
             name=" + ".join(dict.fromkeys(one.name for one in catalogues)),
         )
-
-
-def turned(stamp: Array, symmetry: int) -> Array:
-    """One of the 8 symmetries of the square: ``symmetry`` % 4 quarter turns, from 4 on flipped."""
-    flipped = stamp[:, ::-1] if symmetry >= 4 else stamp
-    return np.rot90(flipped, symmetry % 4)

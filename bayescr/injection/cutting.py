@@ -20,12 +20,12 @@ from bayescr.errors import BayescrError
 from bayescr.injection.catalogue import Track, TrackCatalogue
 from bayescr.labels import Labels
 from bayescr.labels._frames import exposure_time
+from bayescr.labels.events import TOUCHING
 
 __all__ = ["tracks_from_labels"]
 
 Array = np.ndarray[Any, Any]
 
-_TOUCHING = np.ones((3, 3), bool)
 _UNKNOWN = np.float32(0.5)  # the confidence that `bayescr.labels` gives to what it cannot decide
 
 
@@ -69,6 +69,11 @@ def tracks_from_labels(
             f"{len(labels)} labelled exposure(s) without a pixel of which the truth is known: "
             "expected one at least"
         )
+    if not tracks:
+        raise BayescrError(
+            f"no whole track of {smallest} pixels or more in {len(labels)} labelled exposure(s): "
+            "expected one at least; lower `smallest` (--smallest), or give more exposure time"
+        )
     return TrackCatalogue(
         tracks=tuple(tracks),
         exposure_time=pixel_seconds / pixels,
@@ -85,9 +90,9 @@ def _known(labels: Labels) -> Array:
 
 
 def _cut(labels: Labels, factor: float, smallest: int) -> list[Track]:
-    regions, number = ndimage.label(labels.truth, _TOUCHING)
+    regions, number = ndimage.label(labels.truth, TOUCHING)
     whole = np.bincount(regions.ravel(), minlength=number + 1) >= smallest
-    whole[regions[ndimage.binary_dilation(~_known(labels), _TOUCHING)]] = False
+    whole[regions[ndimage.binary_dilation(~_known(labels), TOUCHING)]] = False
     for edge in (regions[0], regions[-1], regions[:, 0], regions[:, -1]):
         whole[edge] = False
     found = []

@@ -35,15 +35,15 @@ from scipy.ndimage import binary_dilation
 
 from bayescr._checks import check_count, check_positive, is_number
 from bayescr.data import sky_and_noise
+from bayescr.data._stamps import SYMMETRIES, paint, turned
 from bayescr.errors import BayescrError
-from bayescr.injection.catalogue import SYMMETRIES, Track, TrackCatalogue, turned
+from bayescr.injection.catalogue import Track, TrackCatalogue
 from bayescr.labels._frames import exposure_time
+from bayescr.labels.events import TOUCHING
 
 __all__ = ["Injected", "Placed", "inject", "local_noise"]
 
 Array = np.ndarray[Any, Any]
-
-_TOUCHING = np.ones((3, 3), bool)
 
 
 class Placed(NamedTuple):
@@ -53,7 +53,7 @@ class Placed(NamedTuple):
         track: Its number in the catalogue.
         row: Of the first pixel of its stamp in the frame, which may lie outside.
         column: Likewise.
-        symmetry: From 0 to 7: quarter turns, from 4 on after a flip.
+        symmetry: From 0 to 7; its bits: 1 rows reversed, 2 columns reversed, then 4 transposed.
     """
 
     track: int
@@ -74,6 +74,7 @@ class Injected:
         placed: Every track, in the order of painting.
         seed: Of the places.
         threshold: Of a hit, in units of the noise without it.
+        undecided: From here to the threshold a pixel is not valid.
     """
 
     frame: CCDData
@@ -83,6 +84,7 @@ class Injected:
     placed: tuple[Placed, ...]
     seed: int
     threshold: float
+    undecided: float
 
 
 def inject(
@@ -166,6 +168,7 @@ def inject(
         placed=placed,
         seed=seed,
         threshold=threshold,
+        undecided=undecided,
     )
 
 
@@ -231,11 +234,7 @@ def _paint(tracks: tuple[Track, ...], placed: tuple[Placed, ...], shape: tuple[i
     """(H, W) float32 sum of the charge of all tracks."""
     charge = np.zeros(shape, np.float32)
     for track, row, column, symmetry in placed:
-        stamp = turned(tracks[track].charge, symmetry)
-        top, left = max(-row, 0), max(-column, 0)
-        inside = stamp[top : shape[0] - row, left : shape[1] - column]
-        height, width = inside.shape
-        charge[row + top : row + top + height, column + left : column + left + width] += inside
+        paint(charge, turned(tracks[track].charge, symmetry), (row, column))
     return charge
 
 
@@ -245,4 +244,4 @@ def _grown(own_hits: Array, shape: tuple[int, int]) -> Array:
             f"own_hits is {own_hits.dtype} of shape {own_hits.shape} but the sky has {shape}: "
             "expected a bool mask of the same shape"
         )
-    return np.asarray(binary_dilation(own_hits, _TOUCHING))
+    return np.asarray(binary_dilation(own_hits, TOUCHING))

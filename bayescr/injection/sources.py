@@ -9,22 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from astropy import units as u
 from astropy.nddata import CCDData
 
-from bayescr.data import read_frame
 from bayescr.data._fits import opened
 from bayescr.data.formats import read_labelled
 from bayescr.errors import BayescrError
 from bayescr.injection.catalogue import TrackCatalogue
 from bayescr.injection.cutting import tracks_from_labels
 from bayescr.injection.storing import is_catalogue, read_catalogue
-from bayescr.labels import Labels, label_darks
+from bayescr.labels import Labels, Noise, label_darks
+from bayescr.labels._frames import exposure_time
+from bayescr.labels._reading import cut, in_counts, read_exposure
 
 __all__ = ["TrackSource", "imaged", "read_tracks"]
 
 PathLike = str | os.PathLike[str]
-
-_LABELS = ("CRMASK", "CRVALID", "CRCONF", "CRCHARGE")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -53,12 +53,14 @@ def read_tracks(
     """Read tracks from catalogues, labelled exposures and darks, all in one list.
 
     Args:
-        paths: Catalogues (`read_catalogue`); exposures with CRMASK, CRVALID, CRCONF and CRCHARGE
-            beside their SCI, as ``bayescr label`` writes them; all others are darks of one detector
-            and temperature, three at least, and are labelled by `bayescr.labels.label_darks`.
+        paths: Catalogues (`read_catalogue`); exposures with CRMASK and CRCHARGE beside their SCI,
+            as ``bayescr label`` writes them (CRVALID and CRCONF where not all is certain); all
+            others are darks of one detector and temperature, three at least, and are labelled by
+            `bayescr.labels.label_darks`.
         smallest: Pixels that a track must cover.
         columns: The imaged section of the darks; default: all.
-        gain: Electrons per count of the exposures and darks that are in counts.
+        gain: Electrons per count of the exposures and darks that are in counts; default: that by
+            EGAIN, CCDGAIN or ATODGAIN of the darks' headers.
         pixel_size: Side of a pixel [um], in place of what catalogues say.
 
     Raises:
@@ -72,9 +74,9 @@ def read_tracks(
         read_catalogue(path, pixel_size=pixel_size).at_least(smallest) for path in catalogues
     ]  # fmt: skip
     if labelled:
-        labels = [one for path in labelled for one in _read_labels(path)]
+        labels = [one for path in labelled for one in _read_labels(path, gain)]
         found.append(tracks_from_labels(labels, name=_name(labelled), **options))
-    made = label_darks([imaged(read_frame(path), columns) for path in darks]) if darks else []
+    made = label_darks([_read_dark(path, columns, gain) for path in darks]) if darks else []
     if made:
         found.append(tracks_from_labels(made, name=_name(darks), **options))
     return TrackSource(
@@ -90,37 +92,60 @@ def imaged(frame: CCDData, columns: slice | None) -> CCDData:
     Raises:
         BayescrError: If the frame has none of them.
     """
-    if columns is None:
-        return frame
-    width = frame.shape[1]
-    start, stop, _ = columns.indices(width)
-    if not 0 <= start < stop or (columns.stop or 0) > width:
-        raise BayescrError(
-            f"columns are {columns.start}:{columns.stop} but the frame has {width}: expected two "
-            "numbers within that, the second the larger"
-        )
-    return frame[:, columns]
+    return frame if columns is None else cut(frame, (slice(None), columns))
 
 
 def _is_labelled(path: PathLike) -> bool:
     with opened(path) as hdus:
-        return {hdu.name.upper() for hdu in hdus}.issuperset(_LABELS)
+        return any(hdu.name.upper() == "CRMASK" for hdu in hdus)
 
 
-def _read_labels(path: PathLike) -> list[Labels]:
-    """Those of every chip of a file."""
-    return [
-        Labels(
-            frame=image.frame,
-            truth=image.truth,
-            valid=np.asarray(image.reliable),
-            confidence=np.asarray(image.confidence),
-            charge=np.asarray(image.charge),
-            num_events=0,
-            num_control=0,
+def _read_labels(path: PathLike, gain: float | None) -> list[Labels]:
+    """Those of every chip of a file; what it does not say is certain."""
+    found = []
+    for image in read_labelled(path, format="fits"):
+        if image.charge is None:
+            raise BayescrError(
+                f"'{path}' has CRMASK but no CRCHARGE: expected the electrons that cosmic rays "
+                "left as well, as `bayescr label` writes them"
+            )
+        _check_usable(image.frame, path, gain)
+        certain = np.ones(image.truth.shape, bool)
+        found.append(
+            Labels(
+                frame=image.frame,
+                truth=image.truth,
+                valid=certain if image.reliable is None else image.reliable,
+                confidence=certain.astype(np.float32)
+                if image.confidence is None
+                else image.confidence,
+                charge=image.charge,
+                num_events=0,
+                num_control=0,
+            )
         )
-        for image in read_labelled(path, format="fits")
-    ]
+    return found
+
+
+def _read_dark(path: PathLike, columns: slice | None, gain: float | None) -> CCDData:
+    noise = Noise(gain=gain) if gain is not None and in_counts(path) else None
+    frame = imaged(read_exposure(path, noise=noise).frame, columns)
+    _check_usable(frame, path, gain)
+    return frame
+
+
+def _check_usable(frame: CCDData, path: PathLike, gain: float | None) -> None:
+    """Find out before the search whether tracks can be cut.
+
+    Raises:
+        BayescrError: If the exposure time is not known, or how many electrons a count is.
+    """
+    exposure_time(frame, f"'{path}'")
+    if frame.unit != u.electron and gain is None:
+        raise BayescrError(
+            f"'{path}' is in '{frame.unit}' but tracks are in electrons: give the gain of the "
+            "tracks' frames in electrons per count (--track-gain)"
+        )
 
 
 def _name(paths: Sequence[PathLike]) -> str:

@@ -63,7 +63,7 @@ def read_catalogue(
     Example:
         >>> catalogue = read_catalogue("darks_tracks.fits")  # doctest: +SKIP
         >>> len(catalogue), catalogue.rate  # doctest: +SKIP
-        (285, 0.0123)
+        (250, 0.0998)
     """
     with opened(path) as hdus:
         table = next((hdu for hdu in hdus if _is_table(hdu)), None)

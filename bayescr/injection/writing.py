@@ -26,8 +26,8 @@ def write_injected(
 ) -> None:
     """Write a frame with painted tracks as SCI, ERR, DQ, CRMASK, CRVALID and CRCHARGE.
 
-    The header is the sky's, with SEED, NTRACKS and CRTHRESH of the painting. No date is written:
-    the same frame gives the same bytes.
+    The header is the sky's, with SEED, NTRACKS, CRTHRESH and CRUNDEC of the painting. No date is
+    written: the same frame gives the same bytes.
 
     Args:
         injected: What to write.
@@ -43,6 +43,7 @@ def write_injected(
     frame.header["SEED"] = (injected.seed, "of the places of the tracks")
     frame.header["NTRACKS"] = (len(injected.placed), "painted in")
     frame.header["CRTHRESH"] = (injected.threshold, "CRMASK: charge > CRTHRESH * noise without it")
+    frame.header["CRUNDEC"] = (injected.undecided, "CRVALID: not from CRUNDEC to CRTHRESH")
     frame.header["ORIGIN"] = (f"bayescr {__version__}", "real tracks painted in")
     for keyword, value in (cards or {}).items():
         frame.header[keyword] = value

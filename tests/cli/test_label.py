@@ -85,6 +85,7 @@ def test_a_warning_of_too_many_false_events(bayescr, tmp_path, darks):
     assert result.exit_code == 0
     assert "events may be false" in result.stderr
     assert "more than 3%" in result.stderr
+    assert "--columns or --rows" in result.stderr  # overscan is the usual cause
 
 
 def test_flags_of_hubble(bayescr, tmp_path):
@@ -111,6 +112,89 @@ def test_spectra(bayescr, tmp_path, darks):
     result = bayescr("label", *darks, "-o", tmp_path / "out", "--kind", "spectra")
     assert result.exit_code == 0, result.output
     assert pd.read_csv(tmp_path / "out" / "labels.csv")["events"].tolist() == [0, 2, 0]
+
+
+def test_flags_of_an_imaged_section(bayescr, fails, tmp_path):
+    flags = np.zeros((SIDE, SIDE), np.int16)
+    flags[10, 5:9] = flags[50, 20:22] = 8192
+    science = fits.ImageHDU(np.full((SIDE, SIDE), 50.0, np.float32), name="SCI")
+    science.header["BUNIT"] = "ELECTRONS"
+    path = tmp_path / "x_flc.fits"
+    primary = fits.PrimaryHDU(header=fits.Header({"TARGNAME": "NGC1"}))
+    fits.HDUList([primary, science, fits.ImageHDU(flags, name="DQ")]).writeto(path)
+    arguments = ("label", path, "--from-dq", "-o", tmp_path / "out")
+    assert bayescr(*arguments, "--rows", "40:60", "--columns", "10:40").exit_code == 0
+    with fits.open(tmp_path / "out" / "x_flc.fits") as written:
+        np.testing.assert_array_equal(written["CRMASK"].data, flags[40:60, 10:40] > 0)
+        assert written[0].header["FIELD"] == "NGC1"
+    assert pd.read_csv(tmp_path / "out" / "labels.csv")["events"].tolist() == [1]
+    for option, value in (("--kind", "darks"), ("--gain", 2), ("--flat", path), ("--bias", path),
+                          ("--split", 9), ("--seed-sigma", 5), ("--grow-sigma", 2)):  # fmt: skip
+        fails(*arguments[:-1], tmp_path / "no", option, value, says=["--from-dq takes", option])
+
+
+def test_exposures_are_never_replaced(fails, tmp_path, darks):
+    folder = darks[0].parent
+    fails("label", *darks, "-o", folder, "--overwrite", says="dark0.fits' is one of the files")
+    (tmp_path / "linked").symlink_to(folder)
+    fails("label", *darks, "-o", tmp_path / "linked", "--overwrite", says="one of the files")
+    (tmp_path / "flats").mkdir()
+    flat = tmp_path / "flats" / "dark1.fits"
+    write(flat, np.ones((SIDE, SIDE)))
+    options = ("--flat", flat, "-o", flat.parent, "--overwrite")
+    fails("label", *darks, *options, says="flats/dark1.fits' is one of the files")
+
+
+def test_names_of_fits_files(bayescr, tmp_path, darks):
+    names = ["a.FITS", "b.fts.gz", "c.Fit"]
+    renamed = [tmp_path / name for name in names]
+    for path, dark in zip(renamed, darks, strict=True):
+        write(path, fits.getdata(dark))
+    assert bayescr("label", *renamed, "-o", tmp_path / "out").exit_code == 0
+    written = [path.name for path in sorted((tmp_path / "out").glob("*.fits"))]
+    assert written == ["a.fits", "b.fits", "c.fits"]
+
+
+@pytest.mark.parametrize("names", [("M 67", "M 67"), ("M 67", "")])
+def test_the_field_of_all_is_one(bayescr, tmp_path, darks, names):
+    for path, name in zip(darks, (*names, "M 67"), strict=True):
+        write(path, fits.getdata(path), OBJECT=name)
+    assert bayescr("label", *darks, "-o", tmp_path / "out").exit_code == 0
+    fields = {fits.getval(tmp_path / "out" / path.name, "FIELD") for path in darks}
+    assert fields == ({"M 67"} if names[1] else {"dark0"})
+
+
+@pytest.mark.parametrize(
+    ("keywords", "gain", "unit"),
+    [
+        ({"GAIN": 4.0, "BUNIT": "adu"}, None, "adu"),  # may be an index, whatever stands beside it
+        ({"GAIN": 4.0, "EGAIN": 1.5}, 1.5, "electron"),
+        ({"GAIN": 4.0, "EGAIN": 1.5, "BUNIT": "adu"}, 1.5, "electron"),
+    ],
+)
+def test_which_gain_of_a_header_is_believed(bayescr, tmp_path, darks, keywords, gain, unit):
+    for path in darks:
+        write(path, fits.getdata(path), **keywords)
+    assert bayescr("label", *darks, "-o", tmp_path / "out").exit_code == 0
+    row = pd.read_csv(tmp_path / "out" / "labels.csv").iloc[0]
+    assert row["unit"] == unit
+    assert row["gain"] == gain or (gain is None and np.isnan(row["gain"]))
+    with fits.open(tmp_path / "out" / "dark0.fits") as hdus:
+        expected = fits.getdata(darks[0]) * (gain or 1.0)
+        np.testing.assert_allclose(hdus["SCI"].data, expected, rtol=1e-5)
+
+
+def test_a_gain_that_is_given_counts_more_than_the_headers(bayescr, tmp_path, darks):
+    for path in darks:
+        write(path, fits.getdata(path), EGAIN=1.5, BUNIT="adu")
+    assert bayescr("label", *darks, "-o", tmp_path / "out", "--gain", 2).exit_code == 0
+    with fits.open(tmp_path / "out" / "dark0.fits") as hdus:
+        np.testing.assert_allclose(hdus["SCI"].data, 2.0 * fits.getdata(darks[0]), rtol=1e-5)
+
+
+def test_darks_without_a_time_are_named(fails, tmp_path, darks):
+    fits.delval(darks[1], "EXPTIME")
+    fails("label", *darks, "-o", tmp_path / "out", says="dark1.fits' has no exposure time")
 
 
 def test_bad_input(fails, tmp_path, darks):

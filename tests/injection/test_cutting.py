@@ -76,7 +76,7 @@ def test_counts_need_a_gain():
 def test_a_track_beside_a_masked_pixel_may_not_be_whole():
     mask = np.zeros((20, 20), bool)
     mask[4, 8] = True  # touches a corner
-    with pytest.raises(BayescrError, match="holds no track"):
+    with pytest.raises(BayescrError, match="no whole track of 2 pixels"):
         tracks_from_labels([make_labels(mask=mask)])
     mask = np.roll(mask, 1, axis=1)
     assert len(tracks_from_labels([make_labels(mask=mask)])) == 1

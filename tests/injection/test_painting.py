@@ -7,9 +7,9 @@ import pytest
 from astropy.nddata import CCDData, StdDevUncertainty
 
 from bayescr.data import sky_and_noise
+from bayescr.data._stamps import turned
 from bayescr.errors import BayescrError
 from bayescr.injection import Track, TrackCatalogue, inject
-from bayescr.injection.catalogue import turned
 
 L_SHAPE = Track(np.array([[900.0, 500.0, 300.0], [700.0, 0.0, 0.0]], np.float32))
 
@@ -21,10 +21,10 @@ def brute_force(catalogue, placed, shape):
         stamp = catalogue.tracks[index].charge
         height, width = stamp.shape
         for i, j in itertools.product(range(height), range(width)):
-            y, x = i, (width - 1 - j if symmetry >= 4 else j)
-            h, w = height, width
-            for _ in range(symmetry % 4):  # a quarter turn counterclockwise
-                y, x, h, w = w - 1 - x, y, w, h
+            y = height - 1 - i if symmetry & 1 else i
+            x = width - 1 - j if symmetry & 2 else j
+            if symmetry & 4:  # transposed
+                y, x = x, y
             if 0 <= row + y < shape[0] and 0 <= column + x < shape[1]:
                 charge[row + y, column + x] += stamp[i, j]
     return charge
