@@ -282,23 +282,23 @@ def costs(
 ) -> pd.DataFrame:
     """Processor seconds of an epoch, of what comes once besides, and of a frame by 8 draws.
 
-    An epoch is a tenth of what a fit of twelve takes beyond one of two; the rest comes once.
+    An epoch is a tenth of what a fit of fourteen takes beyond one of four; the rest comes once.
     """
     records = []
     for name, members in rows.items():
         arm, posterior = replace(ARMS[name], from_scratch=False), members[0]
         start = None if ARMS[name].from_scratch else trained.start(0)
-        two, twelve = (
+        four, fourteen = (
             least_seconds(lambda n=n, a=arm, s=start: trained.fit(a, 0, epochs=n, start=s), rounds)
-            for n in (2, 12)
+            for n in (4, 14)
         )
-        epoch = (twelve - two) / 10.0
+        epoch = (fourteen - four) / 10.0
         numbers = sum(parameter.numel() for parameter in posterior.guide.parameters())
         seconds = least_seconds(lambda p=posterior: p.predict(data.frame(0), num_samples=8), rounds)
         records.append(
             {
                 "predictor": name, "parameters": numbers, "epoch [s]": epoch,
-                "once [s]": max(two - 2.0 * epoch, 0.0),
+                "once [s]": max(four - 4.0 * epoch, 0.0),
                 "prediction [s]": seconds,
             }
         )  # fmt: skip
