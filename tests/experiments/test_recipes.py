@@ -24,7 +24,8 @@ def test_it_can_be_built(path, tmp_path):
     experiment = read_experiment(path)
     assert experiment.card.name == path.stem
     steps = plan(path, tmp_path / "out", device="cpu")
-    assert [step.state for step in steps] == ["simulate"] * 3 + ["train"] * 3
+    assert [step.state for step in steps] == ["simulate"] * 3 + ["train"] * len(experiment.arms)
+    assert {experiment.card.arm, "MAP"} == set(experiment.arms)
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
