@@ -25,7 +25,7 @@ from bayescr.errors import BayescrError
 if TYPE_CHECKING:
     from astropy.nddata import CCDData
 
-    from bayescr.inference import Posterior
+    from bayescr.inference import Posterior, Prediction
 
 __all__ = ["EXAMPLE", "predict"]
 
@@ -39,8 +39,6 @@ EXAMPLE = (
     "of a simulated frame, is kept and renamed CRMASK_INPUT; an earlier prediction is replaced. "
     "The suffix .fits.gz compresses the file, .fz the new planes, both without loss."
 )
-
-_FITS = (".fits", ".fit", ".fts", ".gz", ".fz")
 
 
 def predict(
@@ -75,10 +73,11 @@ def predict(
         float, typer.Option(min=0.0, max=1.0, help="Probability above which CRMASK is 1.")
     ] = 0.5,
     base_rate: Annotated[
-        list[float] | None,
+        list[str] | None,
         typer.Option(
-            help="Share of cosmic-ray pixels in these exposures, where it is known not to be that "
-            "of the training: shifts all logits. Of several classes, one each.",
+            help="Share of cosmic-ray pixels in an exposure, which shifts all logits; of several "
+            "classes, one each. auto: estimated on the exposure. training: that of the training "
+            "data.  [default: auto for the models that come with bayescr, else training]",
             show_default=False,
         ),
     ] = None,
@@ -138,9 +137,9 @@ def predict(
     own = {"prior": prior, "likelihood": likelihood, "guide": guide}
     different = {one.model: one for one in asked}
     posteriors = {name: one.load(**own, device=device) for name, one in different.items()}
-    rates = _by_class(base_rate)
     for path, target, one in zip(exposures, targets, asked, strict=True):
         posterior = posteriors[one.model]
+        rate = _rate(base_rate, one)
         one.tell(path)
         if len(exposures) > 1:  # a lone exposure is still in memory
             frames = _read(path, extension, given)
@@ -153,7 +152,7 @@ def predict(
                 tile=int(tile) if tile.isdigit() else tile,
                 batch=batch,
                 precision=precision,
-                base_rate=rates,
+                base_rate=rate,
                 progress=shows_progress(quiet=quiet),
             )
             for version, frame in frames.items()
@@ -171,13 +170,17 @@ def predict(
         typer.echo(
             f"{path}: {flagged} of {usable} pixels flagged ({flagged / usable:.3%}): {target}"
         )
+        if rate == "auto":
+            _tell_rates(path, predictions, posterior)
         if not extension:
             _tell_left_out(path)
 
 
 def _targets(exposures: list[Path], output: Path) -> list[Path]:
     """The file to write for each exposure: ``output`` itself, or a file of its name in there."""
-    is_file = output.suffix.lower() in _FITS and not output.is_dir()
+    from bayescr.data._fits import is_fits
+
+    is_file = is_fits(output) and not output.is_dir()
     if is_file and len(exposures) > 1:
         raise BayescrError(
             f"{len(exposures)} exposures cannot go into one file '{output}': give -o a folder"
@@ -194,9 +197,24 @@ def _targets(exposures: list[Path], output: Path) -> list[Path]:
     return targets
 
 
-def _by_class(rates: list[float] | None) -> float | list[float] | None:
-    """One rate is that of every class."""
-    return rates[0] if rates and len(rates) == 1 else rates or None
+def _rate(given: list[str] | None, model: Wanted) -> float | list[float] | str | None:
+    """What ``--base-rate`` means for `Posterior.predict`; one rate is that of every class.
+
+    Raises:
+        BayescrError: If it is neither numbers nor a word that is known.
+    """
+    if not given:
+        return None if model.is_path else "auto"
+    if given in (["auto"], ["training"]):
+        return "auto" if given == ["auto"] else None
+    try:
+        rates = [float(word) for word in given]
+    except ValueError as error:
+        raise BayescrError(
+            f"--base-rate is {' '.join(given)!r}: expected a share of pixels such as 0.001, one a "
+            "class, or 'auto' or 'training'"
+        ) from error
+    return rates if len(rates) > 1 else rates[0]
 
 
 def _read(path: Path, extensions: list[str] | None, options: dict[str, Any]) -> dict[int, CCDData]:
@@ -209,6 +227,17 @@ def _read(path: Path, extensions: list[str] | None, options: dict[str, Any]) -> 
     if len(set(versions)) < len(versions):
         versions = list(range(1, len(frames) + 1))
     return dict(zip(versions, frames, strict=True))
+
+
+def _tell_rates(path: Path, predictions: dict[int, Prediction], posterior: Posterior) -> None:
+    """One line about the shares that were estimated, for the mask depends on them."""
+    found = ", ".join(f"{rate:.2g}" for one in predictions.values() for rate in one.base_rate or ())
+    trained = ", ".join(f"{rate:.2g}" for rate in posterior.provenance["base_rate"])
+    typer.echo(
+        f"note: {path}: base rate {found}, as estimated; of the training {trained}; "
+        "see --base-rate",
+        err=True,
+    )
 
 
 def _tell_left_out(path: Path) -> None:

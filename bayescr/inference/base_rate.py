@@ -27,9 +27,10 @@ from torch import Tensor
 
 from bayescr.errors import BayescrError
 
-__all__ = ["BaseRate", "logit_shift", "rates_by_class"]
+__all__ = ["AUTO", "BaseRate", "logit_shift", "rates_by_class", "trained_rates"]
 
-BaseRate = float | Sequence[float]
+BaseRate = float | Sequence[float] | str
+AUTO = "auto"  # estimated on the frame itself, `bayescr.inference.frame_rate`
 
 
 def rates_by_class(rate: BaseRate, num_classes: int) -> tuple[float, ...]:
@@ -42,7 +43,7 @@ def rates_by_class(rate: BaseRate, num_classes: int) -> tuple[float, ...]:
         rates = np.asarray(rate, np.float64)
     except (TypeError, ValueError) as error:
         raise BayescrError(
-            f"base_rate is {rate!r}: expected a share of pixels, or one a class"
+            f"base_rate is {rate!r}: expected a share of pixels, or one a class, or 'auto'"
         ) from error
     if not np.all((rates > 0.0) & (rates < 1.0)):
         raise BayescrError(
@@ -56,13 +57,13 @@ def rates_by_class(rate: BaseRate, num_classes: int) -> tuple[float, ...]:
     return tuple(np.broadcast_to(rates, (num_classes,)).tolist())
 
 
-def logit_shift(
-    rates: tuple[float, ...], *, labelled: Sequence[float] | None, likelihood: Any
-) -> Tensor:
-    """What to add to the logits, (K, 1, 1) float64; 0 where the rate is that of the training.
+def trained_rates(
+    num_classes: int, *, labelled: Sequence[float] | None, likelihood: Any
+) -> tuple[float, ...]:
+    """The rates that a network's logits stand for, one a class.
 
     Args:
-        rates: The new rates, one a class.
+        num_classes: Of the network.
         labelled: Share of positive labels in the training data, one a class: what
             ``provenance["base_rate"]`` of a posterior says.
         likelihood: Of the training; the rate that its logits stand for need not be that of its
@@ -77,7 +78,7 @@ def logit_shift(
             "provenance['base_rate']: fit it with `bayescr.inference.fit`, or put the share of "
             "positive training pixels there, one a class"
         )
-    trained = _on_cpu(rates_by_class(labelled, len(rates)))
+    trained = _on_cpu(rates_by_class(labelled, num_classes))
     if hasattr(likelihood, "implied_rate"):
         trained = likelihood.implied_rate(trained)
         if not bool(((trained > 0.0) & (trained < 1.0)).all()):
@@ -86,7 +87,17 @@ def logit_shift(
                 f"takes for {trained.tolist()} of the truth: expected a share between 0 and 1; "
                 "the flip rates do not suit these data"
             )
-    return (_on_cpu(rates).logit() - trained.logit())[:, None, None]
+    return tuple(trained.tolist())
+
+
+def logit_shift(rates: tuple[float, ...], trained: tuple[float, ...]) -> Tensor:
+    """What to add to the logits, (K, 1, 1) float64; 0 where the rate is that of the training.
+
+    Args:
+        rates: The new rates, one a class.
+        trained: Those that the logits stand for, `trained_rates`.
+    """
+    return (_on_cpu(rates).logit() - _on_cpu(trained).logit())[:, None, None]
 
 
 def _on_cpu(rates: tuple[float, ...]) -> Tensor:

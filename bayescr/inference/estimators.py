@@ -49,6 +49,11 @@ class Fixed:
     num_samples: int
     group: ClassVar[int] = sampling.GROUP
 
+    @property
+    def fewest(self) -> int:
+        """Draws that every tile gets."""
+        return self.num_samples
+
     def __call__(self, run: Run) -> RunningPrediction:
         """Average the draws 0, 1, ... of ``run``."""
         running = RunningPrediction()
@@ -70,6 +75,7 @@ class ToTolerance:
 
     tolerance: float
     group: ClassVar[int] = 3  # the fewest draws whose spread bounds the error of their mean
+    fewest: ClassVar[int] = 2 * group  # draws that every tile gets
 
     def __post_init__(self) -> None:
         if not 0.0 < self.tolerance < 1.0:

@@ -20,11 +20,13 @@ from bayescr._device import find_device
 from bayescr._names import kebab
 from bayescr._progress import track
 from bayescr.data import Scaling
+from bayescr.data.scaling import ScaledFrame
 from bayescr.errors import BayescrError
 from bayescr.inference._passes import Passes, Reach, prepare, reach
 from bayescr.inference._pyro import example_batch, guide_name, local_parameters
-from bayescr.inference.base_rate import BaseRate, logit_shift, rates_by_class
-from bayescr.inference.estimators import Fixed, choose, suited
+from bayescr.inference.base_rate import AUTO, BaseRate, logit_shift, rates_by_class, trained_rates
+from bayescr.inference.estimators import Fixed, ToTolerance, choose, suited
+from bayescr.inference.frame_rate import TILE, frame_rates
 from bayescr.inference.guides import GuideFactory
 from bayescr.inference.guides._finite import StoredGuide
 from bayescr.inference.prediction import Prediction
@@ -239,8 +241,9 @@ class Posterior:
                 multiplies matrices in it. That moves a probability by less than the draws do.
             draws: Weights to use instead, as `draw` returns them.
             base_rate: Share of positive pixels in this frame, of all classes or of each, where it
-                is known to differ from that of the training data: shifts the logits of every draw
-                (`bayescr.inference.base_rate`, which tells what that assumes).
+                differs from that of the training data: shifts the logits of every draw
+                (`bayescr.inference.base_rate`, which tells what that assumes). ``"auto"``
+                estimates it on the frame (`bayescr.inference.frame_rate`).
             scratch: An empty folder for the maps, as memory-mapped ``.npy`` files, of a frame that
                 is larger than memory. Default: the maps are in memory.
             progress: Show a bar.
@@ -257,12 +260,12 @@ class Posterior:
             "precision": precision, "draws": draws,
         }  # fmt: skip
         asked = choose(num_samples, tolerance, draws)
-        rates, shift = self._shift(base_rate)
         estimator = asked if draws is not None else suited(asked, self.guide, self.num_points)
         if device is not None:
             self.to(device)
         scaled = self.scaling.on(frame)
         self._check_shape((1, *scaled.shape))
+        rates, shift = self._shift(base_rate, scaled, estimator, settings)
         network, weights, tiles = self._passes(scaled.shape, group=estimator.group, **settings)
         with (
             in_memory() if scratch is None else on_disk(scratch) as allocate,
@@ -389,17 +392,33 @@ class Posterior:
             **settings,
         )
 
-    def _shift(self, base_rate: BaseRate | None) -> tuple[tuple[float, ...] | None, Tensor | None]:
-        """The base rates asked for, one a class, and what they add to the logits."""
+    def _shift(
+        self,
+        base_rate: BaseRate | None,
+        scaled: ScaledFrame,
+        estimator: Fixed | ToTolerance,
+        settings: dict[str, Any],
+    ) -> tuple[tuple[float, ...] | None, Tensor | None]:
+        """The base rates of a frame, one a class, and what they add to its logits."""
         if base_rate is None:
             return None, None
-        rates = rates_by_class(base_rate, self.num_classes)
-        shift = logit_shift(
-            rates,
+        trained = trained_rates(
+            self.num_classes,
             labelled=self.provenance.get("base_rate"),
             likelihood=self.model.likelihood,
         )
-        return rates, shift
+        if isinstance(base_rate, str) and base_rate == AUTO:
+            settings = {**settings, "tile": TILE, "batch": 1}
+            rates = frame_rates(
+                self._passes(scaled.shape, group=estimator.group, **settings),
+                scaled,
+                num_samples=estimator.fewest,
+                trained=trained,
+                device=self.device,
+            )
+        else:
+            rates = rates_by_class(base_rate, self.num_classes)
+        return rates, logit_shift(rates, trained)
 
     def _check_shape(self, shape: tuple[int, ...]) -> None:
         if len(shape) != 3 or shape[0] != self.in_channels:

@@ -61,8 +61,8 @@ class Prediction:
         num_samples: Number of posterior draws behind the maps; the smallest, where it differs.
         frame: The frame that was predicted, for its header and WCS.
         tolerance: Root-mean-square error of the probability that draws were added for, or None.
-        base_rate: Shares of positive pixels that were assumed, one a class; None: those of the
-            training data.
+        base_rate: Shares of positive pixels that were assumed, as given or as estimated, one a
+            class; None: those of the training data.
     """
 
     probability: Array
@@ -79,7 +79,7 @@ class Prediction:
     _predict: Callable[..., Prediction] | None = field(default=None, repr=False)
 
     def with_prior(
-        self, new_rate: float | Sequence[float], *, scratch: str | Path | None = None
+        self, new_rate: float | Sequence[float] | str, *, scratch: str | Path | None = None
     ) -> Prediction:
         """The same frame, draws and settings under another base rate of the classes.
 
@@ -88,7 +88,7 @@ class Prediction:
         their number differs, `bayescr.inference.base_rate` tells.
 
         Args:
-            new_rate: Share of positive pixels, of all classes or of each.
+            new_rate: Share of positive pixels, of all classes or of each, or ``"auto"``.
             scratch: As of `Posterior.predict`.
 
         Raises:
@@ -145,7 +145,7 @@ class Prediction:
             header["BCRTOL"] = (self.tolerance, "rms error of PROB that draws were added for")
         for index, rate in enumerate(self.base_rate or ()):
             number = "" if len(self.base_rate or ()) == 1 else str(index)
-            header[f"BCRRAT{number}"] = (rate, "share of positive pixels assumed, by choice")
+            header[f"BCRRAT{number}"] = (rate, "share of positive pixels assumed")
         planes = {
             "PROB": (self.probability, "cosmic-ray probability"),
             "ENTROPY": (self.entropy, "entropy of the mean probability [nat]"),

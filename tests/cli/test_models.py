@@ -121,7 +121,8 @@ def test_the_header_chooses(bayescr, shipped, hubble, tmp_path):
     assert result.exit_code == 0, result.output
     assert predicted(out / "plain.fits") == ("ground", "the header names no telescope")
     assert predicted(out / "hubble.fits") == ("space", "TELESCOP is 'HST'")
-    assert [line.partition(": model ")[2] for line in result.stderr.splitlines()] == [
+    chosen = [line.partition(": model ")[2] for line in result.stderr.splitlines()]
+    assert [line for line in chosen if line] == [
         "'ground', for the header names no telescope; another one with --model",
         "'space', for TELESCOP is 'HST'; another one with --model",
     ]
@@ -131,7 +132,8 @@ def test_a_name_and_a_path(bayescr, shipped, hubble, posterior, tmp_path, monkey
     out = tmp_path / "out.fits"
     arguments = ("predict", hubble[1], "-o", out, "--samples", 1, "--overwrite", "--model")
     result = bayescr(*arguments, "ground")
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.exit_code == 0, result.output
+    assert ": model " not in result.stderr
     assert predicted(out) == ("ground", None)
     assert bayescr(*arguments, posterior).exit_code == 0
     assert predicted(out) == (posterior.name, None)
@@ -173,7 +175,31 @@ def test_base_rate(bayescr, exposure, posterior, tmp_path):
     assert second == pytest.approx(2 * first, rel=1e-5)
 
 
+def test_base_rate_of_the_exposure(bayescr, shipped, exposure, posterior, tmp_path):
+    """Estimated for a model that comes with bayescr, else where it is asked for."""
+    out = tmp_path / "out.fits"
+
+    def rate(*options):
+        result = bayescr("predict", exposure, "-o", out, "--samples", 1, "--overwrite", *options)
+        assert result.exit_code == 0, result.output
+        found = fits.getheader(out, "PROB").get("BCRRAT")
+        assert (found is not None) == ("base rate" in result.stderr)
+        if found is not None:
+            assert f"base rate {found:.2g}, as estimated; of the training " in result.stderr
+            p = fits.getdata(out, "PROB").astype(float)
+            assert (p.sum() + 0.5) / (p.size + 1) == pytest.approx(found, rel=0.01)
+        return found
+
+    assert rate("--model", "space") == rate("--base-rate", "auto", "--model", "space") > 0.0
+    assert rate("--model", "space", "--base-rate", "training") is None
+    assert rate("--model", posterior) is None
+    assert rate("--model", posterior, "--base-rate", "auto") > 0.0
+
+
 def test_base_rate_bad_input(fails, exposure, posterior, tmp_path):
     arguments = ("predict", exposure, "--model", posterior, "-o", tmp_path / "out.fits")
     fails(*arguments, "--base-rate", 0, says="base_rate is 0.0: expected a share of pixels")
     fails(*arguments, *("--base-rate", 0.1) * 2, says="base_rate has shape (2,)")
+    says = "--base-rate is 'rare': expected a share of pixels such as 0.001, one a class, or 'auto'"
+    fails(*arguments, "--base-rate", "rare", says=says)
+    fails(*arguments, *("--base-rate", "auto") * 2, says="--base-rate is 'auto auto'")

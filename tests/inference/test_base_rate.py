@@ -15,7 +15,8 @@ from scipy.special import expit, logit
 from bayescr.data import PatchDataset
 from bayescr.errors import BayescrError
 from bayescr.inference import fit, guides
-from bayescr.inference.base_rate import logit_shift
+from bayescr.inference.base_rate import logit_shift, trained_rates
+from bayescr.inference.frame_rate import self_consistent_rate
 from bayescr.models import BayesianSegmenter, UNet
 from bayescr.models.likelihoods import Bernoulli, NoisyLabelBernoulli, WeightedBernoulli
 
@@ -67,7 +68,8 @@ def test_the_shift_is_bayes_rule():
     def posterior(rate):
         return rate * of_positive / (rate * of_positive + (1 - rate) * of_negative)
 
-    shift = logit_shift((0.3,), labelled=[0.02], likelihood=Bernoulli())
+    assert trained_rates(1, labelled=[0.02], likelihood=Bernoulli()) == (0.02,)
+    shift = logit_shift((0.3,), (0.02,))
     assert shift.shape == (1, 1, 1)
     np.testing.assert_allclose(expit(logit(posterior(0.02)) + shift.item()), posterior(0.3))
 
@@ -208,7 +210,7 @@ def test_the_truth_of_noisy_labels_has_a_rate_of_its_own(fitted, frame):
         ([0.1, 0.2], r"has shape \(2,\) but the posterior 1 class"),
         ([[0.1]], r"has shape \(1, 1\)"),
         ([], r"has shape \(0,\)"),
-        ("rare", "base_rate is 'rare': expected a share of pixels"),
+        ("rare", "base_rate is 'rare': expected a share of pixels, or one a class, or 'auto'"),
     ],
 )
 def test_rates_that_cannot_be(fitted, frame, rate, message, tmp_path):
@@ -242,3 +244,72 @@ def test_a_copy_keeps_the_maps_and_takes_no_network_along(fitted, frame):
             again.with_prior(0.1)
     assert b"torch" not in pickle.dumps(prediction)
     prediction.with_prior(0.1)
+
+
+@pytest.mark.parametrize("rate", [0.0005, 0.01, 0.4])
+@pytest.mark.parametrize("trained", [0.009, 0.2])
+def test_the_rate_of_a_frame_is_found(rate, trained):
+    """Pixels from two known densities: within four standard errors of what was drawn.
+
+    Of densities N(0, 1) and N(4, 1) almost every pixel tells its class: the standard error is
+    hardly more than that of counting.
+    """
+    rng = np.random.default_rng(6)
+    positive = rng.random(200_000) < rate
+    x = rng.normal(4.0 * positive)
+    of_training = torch.from_numpy(logit(trained) + 4.0 * x - 8.0)
+    found = self_consistent_rate(of_training, trained)
+    assert found == pytest.approx(positive.mean(), abs=4.0 * math.sqrt(1.5 * rate / len(x)))
+    p = expit(of_training.numpy() + logit(found) - logit(trained))
+    assert found == pytest.approx((p.sum() + 0.5) / (len(x) + 1), rel=2e-3)
+
+    grid = np.geomspace(found / 3, min(3 * found, 0.99), 2001)  # the likelihood itself
+    ratio = np.exp(4.0 * x - 8.0) - 1.0
+    value = [np.log1p(q * ratio).sum() + 0.5 * np.log(q * (1.0 - q)) for q in grid]
+    assert grid[np.argmax(value)] == pytest.approx(found, rel=3e-3)
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_a_frame_of_one_class_alone_has_half_a_pixel_of_the_other(sign):
+    rate = self_consistent_rate(torch.full((999,), sign * 80.0), 0.01)
+    share = 0.5 / 1000.0
+    assert rate == pytest.approx(share if sign < 0.0 else 1.0 - share, rel=1e-3)
+
+
+def test_a_frame_without_pixels_tells_nothing():
+    assert self_consistent_rate(torch.empty(0), 0.01) == 0.01
+
+
+@pytest.mark.parametrize("name", ["map", "mean-field"])
+def test_auto_is_the_rate_that_its_own_probabilities_have(fitted, frame, name):
+    posterior = fitted(name)
+    found = posterior.predict(frame, num_samples=4, base_rate="auto", **EXACT)
+    (rate,) = found.base_rate
+    number = frame.data.size
+    assert rate == pytest.approx((found.probability.sum() + 0.5) / (number + 1), rel=2e-3)
+    _same(found, posterior.predict(frame, num_samples=4, base_rate=rate, **EXACT))
+    _same(found, posterior.predict(frame, num_samples=4, **EXACT).with_prior("auto"))
+    masked = CCDData(np.pad(frame.data, ((0, 0), (0, 9))), unit="electron",
+                     mask=np.pad(np.zeros(frame.shape, bool), ((0, 0), (0, 9)),
+                                 constant_values=True))  # fmt: skip
+    (other,) = posterior.predict(masked, num_samples=4, base_rate="auto", **EXACT).base_rate
+    assert other == pytest.approx(rate, rel=0.2)  # as sky, those pixels would have counted
+
+
+def test_auto_looks_at_tiles_of_its_own(fitted):
+    """The rate does not change with what only speed and memory should depend on."""
+    posterior = fitted("mean-field")
+    data = np.random.default_rng(2).normal(100.0, 5.0, (300, 290)).astype(np.float32)
+    first, second = (
+        posterior.predict(data, num_samples=2, base_rate="auto", precision="float32", **settings)
+        for settings in ({"tile": 64, "batch": 3}, {"tile": None})
+    )
+    assert first.base_rate == second.base_rate
+
+
+def test_auto_gives_every_class_a_rate(two_classes, frame):
+    found = two_classes.predict(frame, num_samples=3, base_rate="auto", **EXACT)
+    means = found.probability.reshape(2, -1).mean(1)
+    np.testing.assert_allclose(found.base_rate, means, atol=2e-3)
+    tolerant = two_classes.predict(frame, tolerance=0.1, base_rate="auto")
+    np.testing.assert_allclose(tolerant.base_rate, found.base_rate, rtol=0.5)
