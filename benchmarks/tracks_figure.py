@@ -17,14 +17,15 @@ LABELS = {
     "curvature": "curvature [1 / pixel]",
     "charge_per_length": "charge per length [e⁻ / pixel]",
 }
-LOWEST = {"curvature": 3e-3}  # straight tracks are drawn here
+LOWEST = {"curvature": 3e-3}  # straighter tracks are drawn here
+WITH_LEGEND = "elongation"  # whose lower right corner is free
 
 
 def tracks_figure(
     path: Path,
     detectors: Mapping[str, tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]],
 ) -> None:
-    """Shares of tracks below a value: a row for each detector, a column for each statistic.
+    """Shares of tracks up to a value: a row for each detector, a column for each statistic.
 
     Args:
         path: Of the PNG.
@@ -35,8 +36,7 @@ def tracks_figure(
     for row, (name, (real, simulated)) in zip(grid, detectors.items(), strict=True):
         for one, key in zip(row, LABELS, strict=True):
             _draw(one, key, real[key], simulated[key])
-        row[0].set_ylabel(f"{name}\nshare of tracks below", fontsize=10)
-        row[0].legend(fontsize=9, frameon=False, loc="lower right")
+        row[0].set_ylabel(f"{name}\nshare of tracks up to", fontsize=10)
     figure.savefig(path, metadata={"Software": None})
 
 
@@ -45,9 +45,13 @@ def _draw(axes: Axes, key: str, real: np.ndarray, simulated: np.ndarray) -> None
     for values, colour, label in ((simulated, SIMULATED, "simulated"), (real, REAL, "real")):
         values = np.sort(np.maximum(values, least))
         share = np.arange(1, len(values) + 1) / len(values)
-        counted = f"{label}, {len(values)}"
+        counted = f"{label}, {len(values)} tracks"
         axes.step(values, share, where="post", color=colour, lw=1.6, label=counted)
     axes.set_xscale("log")
     axes.set_xlabel(LABELS[key], fontsize=10)
+    if key in LOWEST:
+        axes.text(1.3 * least, 0.02, "straight", fontsize=9, color=GREY)
+    if key == WITH_LEGEND:
+        axes.legend(fontsize=9, frameon=False, loc="lower right")
     axes.grid(visible=True, color="#DDDDDD", lw=0.6)
     axes.set_axisbelow(True)

@@ -63,7 +63,8 @@ class Detector:
         pickup: Amplitude of a hum that the electronics pick up while reading out [electrons].
 
     References:
-        ACS Instrument Handbook: 84700 e- full well, 4 to 5 e- read noise; about 1% hot pixels.
+        ACS Instrument Handbook: 3.75 to 5.65 e- read noise, about 1% hot pixels, most of them
+        flagged, of which the default keeps a fifth; its early editions: 84700 e- full well.
         Anderson & Bedin, "An Empirical Pixel-Based Correction for Imperfect CTE. I. HST's ACS",
         arXiv:1007.3987 (trails of tens of pixels). Grogin et al., "Post-SM4 ACS/WFC Bias
         Striping", ISR ACS 2011-05 (row noise of 0.9 e-).

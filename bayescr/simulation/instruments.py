@@ -94,7 +94,8 @@ def _band(name: str, wavelength: float, width: float, zero_point: float, sky: fl
 
 _SPACE_FIELDS = ("extragalactic", "globular-cluster", "resolved-galaxy")
 
-# ACS Instrument Handbook; what the detector's defaults are.
+# ACS Instrument Handbook: 0.05 arcsec, 3.75 to 5.65 e- of read noise, 2 e- per count, bands. The
+# rest is `Detector`'s defaults.
 _HST_ACS_WFC = Instrument(
     name="hst-acs-wfc",
     telescope="HST",
@@ -106,9 +107,11 @@ _HST_ACS_WFC = Instrument(
     fields=_SPACE_FIELDS,
 )
 
-# WFC3 Instrument Handbook, ch. 5: 3.1 e- read noise, 1.5 e- per count, full well 63000 to 72000,
-# dark current 11 e- / h in 2024, hot from 54 e- / h on. Zero points: ISR WFC3 2021-04; the sky is
-# as bright as for ACS.
+# WFC3 Instrument Handbook, 5.1: 3.1 to 3.2 e- of read noise. Data Handbook, ch. 5: a gain of 1.5 e-
+# per count by name (1.56 to 1.60 measured), full well 63000 to 72000, typically 68000, dark current
+# 11 e- / h in 2024, hot from 54 e- / h on. Zero points are about those of Calamida et al., "New
+# Photometric Calibration of the Wide Field Camera 3 Detectors", arXiv:2205.13014. Chosen: a sky as
+# bright as for ACS, the shares of hot and warm pixels, the transfer loss.
 _HST_WFC3_UVIS = Instrument(
     name="hst-wfc3-uvis",
     telescope="HST",
@@ -136,8 +139,13 @@ _HST_WFC3_UVIS = Instrument(
     fields=_SPACE_FIELDS,
 )
 
-# Kast red: pixels of 0.43 arcsec (PypeIt's `shane_kast_red`). 1.77 e- per count, 3.7 e- of noise,
-# a hum and the offsets of columns among it, were measured from its flats and biases of 2019.
+# Kast red: a "thick" Hamamatsu CCD of 1024 x 4096 pixels of 0.43 arcsec, two amplifiers, 1.9 e- per
+# count, full well 150000 e- (Lick, "User's Guide to the Kast Double Spectrograph", detector
+# characteristics); 1.9 e- per count and 3.8 e- of noise in PypeIt's `shane_kast_red`. Photon
+# transfer of its flats and biases of 2019 (`bayescr.labels.measure_noise`), hum and offsets of
+# columns included: 1.83 and 4.1 by the right amplifier, 1.68 and 3.8 by the left. The gain here
+# lies between the two; all noise adds up to 3.8 e-. Chosen: defects, sky, zero points, and the
+# full well, of which only the 116000 e- are seen at which counts end.
 _THICK_GROUND_CCD = Instrument(
     name="thick-ground-ccd",
     telescope="Lick 3 m",
@@ -178,9 +186,11 @@ _THICK_GROUND_CCD = Instrument(
     fields=("spectrum", "dark", "star-field", "extragalactic"),
 )
 
-# Nickel: 0.184 arcsec binned 2 x 2; 1.74 e- per count, 10.3 e- of noise, a hum among it, and the
-# sky's 2.2 e- / s / pixel in B and 4.1 in V were measured from its flats, darks and frames of 2019.
-# Zero points: 0.66 m^2 of mirror and 0.44 of the photons in V.
+# Nickel: thinned and back-illuminated, 0.184 arcsec binned 2 x 2. 1.74 e- per count, 10.3 e- of
+# noise, a hum among it, and the sky's 2.2 e- / s / pixel in B and 4.1 in V were measured from its
+# flats, darks and frames of 2019; `bayescr.labels.measure_noise` says 1.78 and 10.4. Zero points:
+# 0.66 m^2 of mirror (38.5 inches, 12% of them behind the secondary) and 0.44 of the photons in V.
+# Chosen: defects, dark current, full well, transfer.
 _THIN_GROUND_CCD = Instrument(
     name="thin-ground-ccd",
     telescope="Lick 1 m",
@@ -223,9 +233,12 @@ _THIN_GROUND_CCD = Instrument(
     fields=("open-cluster", "star-field", "globular-cluster", "extragalactic", "dark"),
 )
 
-# Ivezic et al., "LSST: From Science Drivers to Reference Design", arXiv:0805.2366: pixels, seeing,
-# zero points and dark skies. O'Connor et al., "Integrated system tests of the LSST raft tower
-# modules", SPIE 9915 (2016): below 9 e- read noise, full well above 90000 e-, transfer loss 3e-6.
+# Ivezic et al., "LSST: From Science Drivers to Reference Design", arXiv:0805.2366: pixels and
+# seeing. Zero points and dark skies are of one edition of "Calculating LSST limiting magnitudes and
+# SNR", SMTN-002; others differ by up to 0.3 and 0.02 mag. It has the requirements, too: below 9 e-
+# of read noise and 0.2 e- / s of dark current. Gain, full well, transfer loss and defects are
+# chosen, typical of such sensors, of none in particular; their design is in O'Connor et al.,
+# "Integrated system tests of the LSST raft tower modules", SPIE 9915 (2016).
 _LSST_ITL = Instrument(
     name="lsst-itl",
     telescope="Rubin",
