@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 
+from bayescr._seeds import child_seed
 from bayescr.errors import BayescrError
 
 __all__ = ["generator", "seeded"]
@@ -53,5 +53,4 @@ def generator(*seed: int, device: torch.device | str = "cpu") -> torch.Generator
 def _number(seed: tuple[int, ...]) -> int:
     if min(seed) < 0:
         raise BayescrError(f"seed is {min(seed)}: expected a whole number from 0 up")
-    sequence = np.random.SeedSequence(seed[0], spawn_key=seed[1:])
-    return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
+    return child_seed(*seed)

@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import gzip
 
+import numpy as np
 import pytest
 import torch
+from astropy.io import fits
 
 from bayescr import _device
 from bayescr._device import compute_dtype, find_device
 from bayescr._files import atomic_path
 from bayescr._names import kebab, resolve, unknown_name
+from bayescr._planes import plane_hdus
 from bayescr._progress import track
-from bayescr._random import seeded
+from bayescr._random import generator, seeded
+from bayescr._seeds import child_seed
 from bayescr.errors import BayescrError
 
 # Files.
@@ -63,6 +67,23 @@ def test_the_suffix_is_kept_for_writers_that_look_at_it(tmp_path):
     with atomic_path(tmp_path / "a.fits.gz") as temporary, gzip.open(temporary, "wb") as file:
         file.write(b"x")
     assert gzip.decompress((tmp_path / "a.fits.gz").read_bytes()) == b"x"
+
+
+def test_planes_are_extensions_of_their_types():
+    plane = np.array([[0.0, 2.0], [-3.0, 0.25]])
+    names = ("SCI", "CRCONF", "CRCHARGE", "ERR", "DQ", "CRMASK", "HOT")
+    planes = {name: plane for name in names} | {"CRVALID": None}
+    hdus = list(plane_hdus(planes, science=fits.Header({"BUNIT": "ELECTRONS"})))
+    assert [hdu.name for hdu in hdus] == list(names)
+    for hdu in hdus:
+        if hdu.name in ("CRMASK", "HOT"):
+            kind, expected = np.uint8, plane != 0
+        else:
+            kind = np.int16 if hdu.name == "DQ" else np.float32
+            expected = plane.astype(kind)
+        assert hdu.data.dtype == kind
+        np.testing.assert_array_equal(hdu.data, expected)
+        assert ("BUNIT" in hdu.header) == (hdu.name == "SCI")
 
 
 # Names.
@@ -138,6 +159,13 @@ def test_numbers_are_put_back_after_an_error_and_when_nested():
         rest = torch.rand(2)
     with seeded(1):
         assert torch.equal(torch.rand(4), torch.cat([first, rest]))
+
+
+def test_seeds_of_parts_are_those_of_numpys_spawned_children():
+    child = np.random.SeedSequence(3).spawn(5)[4].spawn(2)[1]
+    expected = int(child.generate_state(1, np.uint64)[0]) // 2
+    assert child_seed(3, 4, 1) == expected
+    assert generator(3, 4, 1).initial_seed() == expected
 
 
 # Devices.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,14 +28,15 @@ __all__ = [
     "warn_of_false",
 ]
 
-_SUFFIX = re.compile(r"\.(fits?|fts)(\.(gz|fz))?$", re.IGNORECASE)
 _OBJECT_KEYWORDS = ("OBJECT", "TARGNAME")  # the second is Hubble's
 _MOST_FALSE = 0.03  # of the events
 
 
 def stem(path: Path) -> str:
-    """The name of a FITS file without ``.fits``, ``.fit`` or ``.fts``, compressed or not."""
-    return _SUFFIX.sub("", path.name)
+    """The name of a FITS file without ``.fits`` and the like; any other name as it is."""
+    from bayescr.data import _fits
+
+    return _fits.stem(path) if _fits.is_fits(path) else path.name
 
 
 def unique_stems(paths: Sequence[Path], kind: str) -> list[str]:

@@ -190,7 +190,8 @@ def inject(
     catalogue = _part(source.catalogue, part, train_share)
     if number is None:
         catalogue.pixel_area  # noqa: B018 - tells now that it is not known
-    own = find_own_hits(own_hits, sky, [one.frame for one in skies], extension=extension)
+    frames = [one.frame for one in skies]
+    own = find_own_hits(own_hits, sky, frames, extension=extension, section=section)
     _tell_controls(source, own)
     with track("inject", len(sky) * copies, show=shows_progress(quiet=quiet)) as advance:
         for path, one, hits, several in zip(sky, skies, own.masks, targets, strict=True):
@@ -307,8 +308,6 @@ def _tell_controls(source: TrackSource, own: OwnHits) -> None:
 
 def _seed(seed: int, path: Path, copy: int, part: str) -> int:
     """Of a copy: training and test frames of one sky share no place."""
-    import numpy as np
+    from bayescr._seeds import child_seed
 
-    place = (zlib.crc32(path.name.encode()), copy, _PARTS.index(part))
-    child = np.random.SeedSequence(seed, spawn_key=place)
-    return int(child.generate_state(1, np.uint64)[0] >> np.uint64(1))  # FITS integers are signed
+    return child_seed(seed, zlib.crc32(path.name.encode()), copy, _PARTS.index(part))

@@ -19,7 +19,7 @@ from bayescr._code import source_sha256
 from bayescr._files import atomic_path
 from bayescr._progress import track
 from bayescr.data import PatchDataset, Scaling
-from bayescr.data._fits import opened
+from bayescr.data._fits import is_fits, opened, stem
 from bayescr.errors import BayescrError
 from bayescr.experiments import _fingerprint as fingerprint
 from bayescr.experiments.config import Data, Simulated
@@ -29,7 +29,6 @@ from bayescr.simulation.sky import field_name
 __all__ = ["PARTS", "Part", "fields_of", "find_parts"]
 
 PARTS = ("train", "validation", "test", "shifted")
-_SUFFIXES = (".fits", ".fits.gz", ".fits.fz")
 _LIST = "frames.json"
 _MANY = 10**6  # seeds of an instrument's frames
 
@@ -102,7 +101,7 @@ class Part:
         )
         if any("instrument" in series for series in self.series):
             for file in files:
-                name = file.name[: file.name.rindex(".fits")]
+                name = stem(file)
                 dataset.fields[name] = f"{_instrument(file)}, {dataset.fields[name]}"
         return dataset
 
@@ -114,7 +113,7 @@ class Part:
         """
         if not self.folder.is_dir():
             raise BayescrError(f"no {self.name} data: '{self.folder}' is not a folder")
-        files = [p for p in self.folder.iterdir() if p.name.endswith(_SUFFIXES)]
+        files = [path for path in self.folder.iterdir() if is_fits(path)]
         if not files:
             raise BayescrError(f"no {self.name} data: no FITS file in '{self.folder}'")
         return sorted(files)

@@ -11,11 +11,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from astropy.io import fits
 
 from bayescr._checks import check_count
 from bayescr._files import write_fits
+from bayescr._planes import plane_hdus
+from bayescr._seeds import child_seed
 from bayescr.errors import BayescrError
 from bayescr.simulation.exposures import SimulatedExposure, check_seed, simulate_exposure
 from bayescr.simulation.instruments import Instrument, find_instrument
@@ -55,20 +56,17 @@ def write_exposure(
     wcs = exposure.frame.wcs
     science = fits.Header() if wcs is None else wcs.to_header()
     science["BUNIT"] = "ELECTRONS"
-    hdus = [
-        fits.PrimaryHDU(header=exposure.frame.header),
-        fits.ImageHDU(exposure.frame.data, header=science, name="SCI"),
-        fits.ImageHDU(exposure.dq, name="DQ"),
-        fits.ImageHDU(exposure.cosmic_rays.astype(np.uint8), name="CRMASK"),
-        fits.ImageHDU(exposure.charge, name="CRCHARGE"),
-    ]
-    if not exposure.valid.all():
-        hdus.append(fits.ImageHDU(exposure.valid.astype(np.uint8), name="CRVALID"))
-    hdus += [
-        fits.ImageHDU(exposure.defects[kind].astype(np.uint8), name=name)
-        for kind, name in PLANES.items()
-    ]
-    write_fits(fits.HDUList(hdus), path, overwrite=overwrite)
+    planes = {
+        "SCI": exposure.frame.data,
+        "DQ": exposure.dq,
+        "CRMASK": exposure.cosmic_rays,
+        "CRCHARGE": exposure.charge,
+        "CRVALID": None if exposure.valid.all() else exposure.valid,
+        **{name: exposure.defects[kind] for kind, name in PLANES.items()},
+    }
+    primary = fits.PrimaryHDU(header=exposure.frame.header)
+    hdus = fits.HDUList([primary, *plane_hdus(planes, science=science)])
+    write_fits(hdus, path, overwrite=overwrite)
 
 
 def simulate(
@@ -145,10 +143,9 @@ def plan_series(
 
 
 def frame_seed(seed: int, index: int) -> int:
-    """The seed of frame ``index`` of a series: that of numpy's spawned child, as one integer."""
+    """The seed of frame ``index`` of a series."""
     check_seed(seed)
-    child = np.random.SeedSequence(seed, spawn_key=(index,))
-    return int(child.generate_state(1, np.uint64)[0] >> np.uint64(1))  # FITS integers are signed
+    return child_seed(seed, index)
 
 
 def _make(

@@ -23,6 +23,7 @@ from astropy import units
 from astropy.io import fits
 
 from bayescr._files import write_fits
+from bayescr._planes import plane_hdus
 from bayescr.data._fits import Extension, find, opened, stem
 from bayescr.data._units import to_electrons
 from bayescr.data._wcs import without_wcs_cards
@@ -107,23 +108,22 @@ def science_hdus(image: LabelledImage) -> Iterator[fits.ImageHDU]:
         header["BUNIT"] = "ELECTRONS"
     elif frame.unit not in (None, units.adu):  # counts: a unit would have a reader trust the gain
         header["BUNIT"] = frame.unit.to_string()
-    yield fits.ImageHDU(np.asarray(frame.data, np.float32), header=header, name="SCI")
+    error = None
     if frame.uncertainty is not None:
         error = np.broadcast_to(frame.uncertainty.array, frame.data.shape)
-        yield fits.ImageHDU(np.asarray(error, np.float32), name="ERR")
     dq = BAD_PIXEL * image.mask if image.dq is None else image.dq
-    yield fits.ImageHDU(np.asarray(dq, np.int16), name="DQ")
+    return plane_hdus({"SCI": frame.data, "ERR": error, "DQ": dq}, science=header)
 
 
 def _truth_hdus(image: LabelledImage) -> Iterator[fits.ImageHDU]:
-    yield fits.ImageHDU(_flags(image.truth), name="CRMASK")
-    if image.reliable is not None:
-        yield fits.ImageHDU(_flags(image.reliable), name="CRVALID")
-    for name, plane in (("CRCONF", image.confidence), ("CRCHARGE", image.charge)):
-        if plane is not None:
-            yield fits.ImageHDU(np.asarray(plane, np.float32), name=name)
-    for name, plane in image.defects.items():
-        yield fits.ImageHDU(_flags(plane), name=name)
+    planes = {
+        "CRMASK": image.truth,
+        "CRVALID": image.reliable,
+        "CRCONF": image.confidence,
+        "CRCHARGE": image.charge,
+        **image.defects,
+    }
+    return plane_hdus(planes)
 
 
 def _factor(path: Path, extension: str) -> float:
@@ -138,10 +138,6 @@ def _merged(hdus: Any, image: Any) -> fits.Header:
     header: fits.Header = hdus[0].header.copy(strip=True)
     header.extend(image.header, strip=True, update=True)
     return header
-
-
-def _flags(plane: Array) -> Array:
-    return (np.asarray(plane) != 0).astype(np.uint8)
 
 
 def _version(extension: Extension) -> int:
