@@ -13,25 +13,22 @@ import pandas as pd
 import torch
 from astropy.nddata import CCDData
 from jaxtyping import Float
-from pyro.infer import Predictive
 from torch import Tensor
 
-from bayescr._device import find_device
-from bayescr._names import kebab
 from bayescr._progress import track
 from bayescr.data import Scaling
 from bayescr.data.scaling import ScaledFrame
 from bayescr.errors import BayescrError
 from bayescr.inference._passes import Passes, Reach, prepare, reach
-from bayescr.inference._pyro import example_batch, guide_name, local_parameters
+from bayescr.inference._pyro import example_batch
 from bayescr.inference.base_rate import AUTO, BaseRate, logit_shift, rates_by_class, trained_rates
 from bayescr.inference.estimators import Fixed, ToTolerance, choose, suited
 from bayescr.inference.frame_rate import TILE, frame_rates
 from bayescr.inference.guides import GuideFactory
-from bayescr.inference.guides._finite import StoredGuide
 from bayescr.inference.prediction import Prediction
 from bayescr.inference.predictive import in_memory, on_disk, predict_maps, tiled
-from bayescr.inference.sampling import draw, num_draws, num_points, number_of_draws, same
+from bayescr.inference.sampling import number_of_draws, same
+from bayescr.inference.trained_guide import TrainedGuide
 from bayescr.models import BayesianSegmenter
 from bayescr.models.likelihoods import Likelihood
 from bayescr.models.priors import Prior
@@ -40,7 +37,7 @@ __all__ = ["Posterior"]
 
 
 @dataclass(kw_only=True, eq=False, repr=False)
-class Posterior:
+class Posterior(TrainedGuide):
     """Model, trained guide, scaling and where they come from.
 
     Attributes:
@@ -56,51 +53,17 @@ class Posterior:
         provenance: Settings, data and versions of the fit; JSON.
     """
 
-    model: BayesianSegmenter
-    guide: Any
-    guide_factory: GuideFactory
     scaling: Scaling
     in_channels: int = 1
     temperature: float = 1.0
     history: pd.DataFrame = field(default_factory=pd.DataFrame)
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def name(self) -> str:
-        """Name of the guide as on the command line, ``mean-field``."""
-        return kebab(guide_name(self.guide_factory))
-
     @functools.cached_property
     def num_classes(self) -> int:
         """Classes per pixel, K: the maps that the network gives."""
         _, target = example_batch(self.model, self.in_channels)
         return target.shape[1]
-
-    @functools.cached_property
-    def num_points(self) -> int | None:
-        """How many draws there are: 1 of a point mass, as `guides.MAP` is, M of M points.
-
-        None: no end to them. Draws 0 to M - 1 are each of them once, all equally likely.
-        """
-        return num_points(self.guide, device=self.device)
-
-    def num_draws(self, num_samples: int) -> int:
-        """How many draws a mean takes when so many are asked for.
-
-        No more than there are points; the next multiple of the members of an ensemble, who are to
-        count alike.
-        """
-        return num_draws(self.guide, num_samples, self.num_points)
-
-    @property
-    def is_sampled(self) -> bool:
-        """Whether the guide holds the draws of a sampler, `bayescr.inference.nuts`."""
-        return isinstance(self.guide, StoredGuide)
-
-    @property
-    def is_deterministic(self) -> bool:
-        """Whether all draws are the same."""
-        return self.num_points == 1
 
     def __repr__(self) -> str:
         """Guide, size and temperature in a line."""
@@ -109,52 +72,6 @@ class Posterior:
             f"Posterior({self.name}, {weights} random weights, "
             f"prior={self.model.prior!r}, temperature={self.temperature:g})"
         )
-
-    def draw(
-        self,
-        num_samples: int,
-        *,
-        seed: int = 0,
-        sampling: str = "antithetic",
-        sites: list[str] | None = None,
-    ) -> dict[str, Tensor]:
-        """Draws of the latents from the guide, {site: (num_samples, *shape)}.
-
-        Draw k depends on the seed, k and the kind of device (CPU or GPU) alone: more draws begin
-        with the same ones.
-
-        Args:
-            num_samples: Number of draws.
-            seed: Their seed.
-            sampling: ``"antithetic"``: draws balance one another in groups of four, so that means
-                need fewer of them (`bayescr.inference.sampling`); or ``"independent"``, for
-                statistics that take draws to be so, such as standard errors.
-            sites: Which latents; default all.
-        """
-        draws: dict[str, list[Tensor]] = {}
-        noise: dict[Any, Tensor] = {}
-        for index in range(number_of_draws(num_samples)):
-            latents = draw(
-                self.guide, index, seed=seed, device=self.device, sampling=sampling, noise=noise
-            )
-            chosen = list(latents) if sites is None else sites
-            unknown = [name for name in chosen if name not in latents]
-            if unknown:
-                raise BayescrError(f"no latent '{unknown[0]}': there are {', '.join(latents)}")
-            for name in chosen:
-                draws.setdefault(name, []).append(latents[name])
-        return {name: torch.stack(values) for name, values in draws.items()}
-
-    def median(self) -> dict[str, Tensor]:
-        """The centre of the guide, by site: where another fit may start."""
-        try:
-            with torch.no_grad(), local_parameters():
-                return {name: value.detach() for name, value in self.guide.median().items()}
-        except (AttributeError, NotImplementedError) as error:
-            raise BayescrError(
-                f"guide '{self.name}' has no median() that says where its centre is: give it one, "
-                "or take another guide, such as MeanField()"
-            ) from error
 
     def logits(
         self,
@@ -301,37 +218,6 @@ class Posterior:
                 **settings,
             ),
         )
-
-    def predictive(
-        self, num_samples: int = 16, *, seed: int = 0, sampling: str = "antithetic"
-    ) -> Predictive:
-        """Pyro's own predictive over the draws that `predict` would use for that number of them.
-
-        Call it with a batch of scaled images (B, C, H, W); it returns ``logits`` and labels
-        ``obs``, each (num_samples, B, K, H, W), and keeps them all: for small images.
-        """
-
-        def model(*args: Any, **kwargs: Any) -> Any:
-            with local_parameters():
-                return self.model(*args, **kwargs)
-
-        return Predictive(
-            model,
-            posterior_samples=self.draw(num_samples, seed=seed, sampling=sampling),
-            return_sites=("logits", "obs"),
-        )
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return next(iter(self.model.random_weights.values())).device
-
-    def to(self, device: torch.device | str | None) -> Posterior:
-        """Move model and guide to a device; returns self."""
-        place = find_device(device)
-        self.model.to(place)
-        self.guide.to(place)
-        return self
 
     def save(self, path: str | Path, *, dtype: torch.dtype | None = None) -> Path:
         """Write one safetensors file, JSON inside; see `bayescr.inference.checkpoints.save`."""
