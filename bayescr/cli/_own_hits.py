@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     import numpy as np
     from astropy.nddata import CCDData
 
+    from bayescr.labels._reading import Section
+
 __all__ = ["WAYS", "OwnHits", "find_own_hits"]
 
 WAYS = ("auto", "file", "exposures", "astroscrappy", "none")
@@ -34,7 +36,12 @@ class OwnHits(NamedTuple):
 
 
 def find_own_hits(
-    way: str, paths: list[Path], frames: list[CCDData], *, extension: str | None = None
+    way: str,
+    paths: list[Path],
+    frames: list[CCDData],
+    *,
+    extension: str | None = None,
+    section: Section = (slice(None), slice(None)),
 ) -> OwnHits:
     """Find the own hits of skies.
 
@@ -46,6 +53,7 @@ def find_own_hits(
         paths: Of the files.
         frames: What was read from them.
         extension: From which of their extensions.
+        section: The rows and columns that the frames are of their images.
 
     Raises:
         BayescrError: If that way cannot be gone.
@@ -55,7 +63,8 @@ def find_own_hits(
     if way == "none":
         return OwnHits(way, [None] * len(frames))
     if way == "file":
-        return OwnHits(way, [_stated_hits(*pair) for pair in zip(paths, frames, strict=True)])
+        pairs = zip(paths, frames, strict=True)
+        return OwnHits(way, [_stated_hits(*pair, extension, section) for pair in pairs])
     if way == "exposures":
         from bayescr.labels import label_exposures
 
@@ -69,18 +78,18 @@ def find_own_hits(
     return OwnHits(way, [_laplacian_hits(frame) for frame in frames])
 
 
-def _stated_hits(path: Path, frame: CCDData) -> np.ndarray:
+def _stated_hits(path: Path, frame: CCDData, extension: str | None, section: Section) -> np.ndarray:
     """What the chip's own CRMASK flags, and what its CRVALID says is not decided."""
-    from bayescr.data import read_truth
-    from bayescr.data._fits import opened
+    from bayescr.data import image_extensions, read_truth
+    from bayescr.data._fits import find, opened
+    from bayescr.data.frames import read_planes
 
     version = int(frame.header.get("EXTVER", 1))
-    hits = read_truth(path, extension=("CRMASK", version), shape=frame.shape)
     with opened(path) as hdus:
-        for hdu in hdus:
-            if hdu.name.upper() == "CRVALID" and hdu.ver == version:
-                hits = hits | (hdu.data == 0)
-    return hits
+        image = find(hdus, extension or image_extensions(path)[0], path=path)
+    hits = read_truth(path, extension=("CRMASK", version), shape=image.shape)
+    valid = read_planes(path, ["CRVALID"], version=version, shape=image.shape).get("CRVALID")
+    return (hits if valid is None else hits | (valid == 0))[section]
 
 
 def _best_way(paths: list[Path], frames: list[CCDData], extension: str | None) -> str:

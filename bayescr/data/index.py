@@ -6,7 +6,9 @@
     instrument     INSTRUME
     filter         FILTER, or FILTER1 and FILTER2 where they filter
     exposure_time  EXPTIME [s]
-    field          FIELD: what was looked at; exposures of one field show the same sky
+    field          FIELD: what was looked at; exposures of one field show the same sky. Of simulated
+                   images, whose FIELD is a kind: that, the instrument and the seed of the sky
+    kind           of simulated images: FIELD, by which reports group them; else empty
     sky            SKY: the exposure that other tracks were painted into; empty: it is its own
     split          "train", "validation", "test" or a name of yours; empty: in none
     format         a name in `bayescr.data.formats.FORMATS`
@@ -27,7 +29,7 @@ from bayescr._files import atomic_path
 from bayescr.data._fits import find, opened
 from bayescr.data._stored import Chip
 from bayescr.data.formats import find_format, image_files, named_format
-from bayescr.data.formats.image import sky_of
+from bayescr.data.formats.image import field_of, sky_of
 from bayescr.errors import BayescrError
 
 if TYPE_CHECKING:
@@ -38,11 +40,11 @@ __all__ = ["COLUMNS", "chips_of", "is_index", "make_index", "read_index", "write
 PathLike = str | os.PathLike[str]
 
 COLUMNS = (
-    "path", "extension", "exposure", "instrument", "filter", "exposure_time", "field", "sky",
-    "split", "format", "mask",
+    "path", "extension", "exposure", "instrument", "filter", "exposure_time", "field", "kind",
+    "sky", "split", "format", "mask",
 )  # fmt: skip
 _SUFFIXES = (".csv", ".parquet")
-_OPTIONAL = ("sky", "mask")  # in a table in memory
+_OPTIONAL = ("kind", "sky", "mask")  # in a table in memory
 _IDENTITY = ("extension", "exposure", "format")  # without these a row is no image
 
 
@@ -170,7 +172,7 @@ def chips_of(index: pd.DataFrame) -> list[Chip]:
                 path,
                 entry.extension,
                 row["exposure"],
-                row["field"] or None,
+                row["kind"] or row["field"] or None,
                 entry.shape,
                 kind,
                 mask,
@@ -182,22 +184,25 @@ def chips_of(index: pd.DataFrame) -> list[Chip]:
 
 def _rows(path: Path, kind: str) -> list[dict[str, Any]]:
     """What the headers of a file say of each of its images."""
-    return [
-        {
+    rows = []
+    for entry in named_format(kind).entries(path):
+        field, field_kind = field_of(entry.header)
+        row = {
             "path": str(path.absolute()),
             "extension": entry.extension,
             "exposure": entry.exposure,
             "instrument": str(entry.header.get("INSTRUME", "")),
             "filter": _filter(entry.header),
             "exposure_time": _seconds(entry.header.get("EXPTIME")),
-            "field": str(entry.header.get("FIELD", "")),
+            "field": field,
+            "kind": field_kind,
             "sky": sky_of(entry.header) or "",
             "split": "",
             "format": kind,
             "mask": "",
         }
-        for entry in named_format(kind).entries(path)
-    ]
+        rows.append(row)
+    return rows
 
 
 def _completed(rows: Iterable[Any], *, stated: set[str]) -> list[dict[str, Any]]:
@@ -210,6 +215,8 @@ def _completed(rows: Iterable[Any], *, stated: set[str]) -> list[dict[str, Any]]
         given = {name: value for name, value in row.items() if name in stated and value != ""}
         path = Path(given["path"])
         kind = given.get("format") or ("pairs" if given.get("mask") else find_format(path))
+        if "field" in given:
+            given.setdefault("kind", "")  # a field of the user's own is what reports group by
         images = {image["extension"]: image for image in _rows(path, kind)}
         if "extension" in given:
             given["extension"] = _spelled(given["extension"], list(images), path)

@@ -45,7 +45,8 @@ def assign_splits(
         validation: Share to choose by; 0: none.
         test: Share to judge by; 0: none.
         by: ``"exposure"``: each field is spread over the parts alike; or ``"field"``: no field
-            is in two, for exposures that show the same sky.
+            is in two, for exposures that show the same sky. Simulated kinds of field are spread
+            alike by either.
         seed: What goes where.
 
     Raises:
@@ -60,8 +61,9 @@ def assign_splits(
     shares = {"train": train, "validation": validation, "test": test}
     wanted = {name: share for name, share in shares.items() if share != 0}
     keys = _keys(index, by)
-    fields = dict(zip(keys, index["field"], strict=True)) if by == "exposure" else {}
-    parts = split_names(list(dict.fromkeys(keys)), list(wanted.values()), groups=fields, seed=seed)
+    alike = index["kind"].where((index["kind"] != "") | (by == "field"), index["field"])
+    groups = dict(zip(keys, alike, strict=True))
+    parts = split_names(list(dict.fromkeys(keys)), list(wanted.values()), groups=groups, seed=seed)
     split_of = {key: name for name, part in zip(wanted, parts, strict=True) for key in part}
     return index.assign(split=[split_of.get(key, "") for key in keys])
 

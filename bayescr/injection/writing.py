@@ -11,6 +11,7 @@ from astropy.io import fits
 
 from bayescr import __version__
 from bayescr.data.formats import LabelledImage
+from bayescr.data.formats.image import simulated_seed
 from bayescr.data.formats.native import write
 from bayescr.injection.painting import Injected
 
@@ -26,8 +27,8 @@ def write_injected(
 ) -> None:
     """Write a frame with painted tracks as SCI, ERR, DQ, CRMASK, CRVALID and CRCHARGE.
 
-    The header is the sky's, with SEED, NTRACKS, CRTHRESH and CRUNDEC of the painting. No date is
-    written: the same frame gives the same bytes.
+    The header is the sky's, with SEED, NTRACKS, CRTHRESH and CRUNDEC of the painting; SKYSEED keeps
+    the seed of a simulated sky. No date is written: the same frame gives the same bytes.
 
     Args:
         injected: What to write.
@@ -40,6 +41,9 @@ def write_injected(
     """
     frame = injected.frame.copy()
     frame.meta = fits.Header(frame.header)  # a frame made in Python may have a plain dict
+    sky_seed = simulated_seed(frame.header)
+    if sky_seed is not None:
+        frame.header["SKYSEED"] = (sky_seed, "of the simulation of the sky")
     frame.header["SEED"] = (injected.seed, "of the places of the tracks")
     frame.header["NTRACKS"] = (len(injected.placed), "painted in")
     frame.header["CRTHRESH"] = (injected.threshold, "CRMASK: charge > CRTHRESH * noise without it")

@@ -1,12 +1,14 @@
 """``bayescr inject`` paints what it was told, repeats itself, and ends well on bad input."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from astropy.io import fits
 from astropy.nddata import CCDData
 
+from bayescr.cli.inject import _seed
 from bayescr.data import BAD_BITS, PatchDataset
 from bayescr.evaluation.classical import Astroscrappy, unavailable
 from bayescr.injection import Track, TrackCatalogue, read_catalogue, write_catalogue
@@ -89,6 +91,13 @@ def test_same_seed_same_bytes_whatever_else_is_made(bayescr, tmp_path, skies, tr
     assert a == b != c
 
 
+def test_seeds_of_copies_never_change():
+    """Frames that somebody published are made again by their seed, years later."""
+    place = Path("a/b_flc.fits")
+    assert _seed(5, place, 0, "all") == 7404995316438532730
+    assert _seed(5, place, 3, "test") == 6001290584101274811
+
+
 def test_the_gain_measured_from_flats(bayescr, tmp_path, skies, tracks):
     rng = np.random.default_rng(0)
     for k in range(2):
@@ -156,6 +165,32 @@ def test_own_hits_are_those_of_the_chip_and_what_it_leaves_open(bayescr, tmp_pat
     assert not found["CRVALID"][8:10, 3:6].any()
     assert not found["CRVALID"][22].any()
     assert found["CRVALID"][4:6, 3:6].all()  # the other chip's
+
+
+def test_own_hits_of_a_file_are_cut_as_the_sky_is(bayescr, fails, tmp_path, tracks):
+    rng = np.random.default_rng(0)
+    truth, valid = np.zeros((2, 32, 40), np.uint8)
+    valid += 1
+    truth[4:6, 10:13], valid[20, 30] = 1, 0
+    science = rng.normal(100.0, 5.0, truth.shape).astype(np.float32)
+    header = fits.Header({"BUNIT": "electron", "EXPTIME": 100.0})
+    planes_of = {"SCI": science, "CRMASK": truth, "CRVALID": valid}
+    hdus = [fits.ImageHDU(data, header, name=name) for name, data in planes_of.items()]
+    path = tmp_path / "sky.fits"
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path)
+    common = (
+        "inject", "--sky", path, "--tracks", tracks, "--number", 0, "--own-hits", "file",
+        "--columns", "8:40",
+    )  # fmt: skip
+    result = bayescr(*common, "-o", tmp_path / "out")
+    assert result.exit_code == 0, result.output
+    found, _ = planes(tmp_path / "out" / "sky_0000.fits")
+    expected = np.zeros((32, 40), bool)
+    expected[3:7, 9:14] = expected[19:22, 29:32] = True  # with all pixels that touch them
+    np.testing.assert_array_equal(found["CRVALID"] == 0, expected[:, 8:])
+    hdus[1].data = truth[:, :32]  # of another shape than its image
+    fits.HDUList([fits.PrimaryHDU(), *hdus]).writeto(path, overwrite=True)
+    fails(*common, "-o", tmp_path / "no", says="has shape (32, 32)")
 
 
 def test_darks_report_their_control(bayescr, tmp_path, skies):

@@ -220,7 +220,7 @@ def test_files_that_are_no_index(tmp_path, archive, monkeypatch):
             read_index(tmp_path / name)
         assert "\n" not in str(caught.value)
     header = ",".join(COLUMNS)
-    (tmp_path / "c.csv").write_text(f"{header}\nx,0,a,,,long,,,,fits,\n")
+    (tmp_path / "c.csv").write_text(f"{header}\nx,0,a,,,long,,,,,fits,\n")
     with pytest.raises(BayescrError, match="exposure_time in .* is no number"):
         read_index(tmp_path / "c.csv")
     index = make_index(archive / "own").replace("SCI,2", "SCI,9")

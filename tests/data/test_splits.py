@@ -16,6 +16,8 @@ from bayescr.data import (
     assign_splits,
     check_splits,
     make_index,
+    read_frame,
+    read_index,
     read_labelled,
     write_labelled,
 )
@@ -23,6 +25,8 @@ from bayescr.data import _identity as identity
 from bayescr.data._wcs import footprints_overlap, near
 from bayescr.data.splits import leaks
 from bayescr.errors import BayescrError
+from bayescr.injection import Track, TrackCatalogue, inject, write_injected
+from bayescr.simulation import simulate
 
 
 def image(exposure, *, seed, field="", ra=None, shape=(12, 16)):
@@ -245,6 +249,77 @@ def test_a_field_in_two_splits(clean):
     assert len(found) == 4
     with pytest.raises(BayescrError, match="the splits leak: field 'f"):
         PatchDataset.from_index(clean, split="train", by="field")
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """Four frames each of two kinds of field."""
+    folder = tmp_path_factory.mktemp("simulated")
+    for kind in ("dark", "globular-cluster"):
+        simulate(folder, kind, frames=4, size=32, seed=1)
+    return folder
+
+
+def test_a_simulated_frame_is_a_field_of_its_kind(simulated, tmp_path):
+    """Were the kind the field, all globular clusters would go into one split."""
+    index = make_index(simulated)
+    kinds = ["dark"] * 4 + ["globular-cluster"] * 4
+    assert index["kind"].tolist() == kinds
+    assert index["field"].nunique() == 8
+    for seed in range(3):
+        split = assign_splits(index, train=0.5, validation=0.25, test=0.25, by="field", seed=seed)
+        counts = split.groupby(["split", "kind"]).size()
+        assert counts.to_dict() == {
+            (name, kind): count
+            for name, count in (("test", 1), ("train", 2), ("validation", 1))
+            for kind in set(kinds)
+        }
+        assert check_splits(split, by="field") == []
+    dataset = PatchDataset.from_index(index, patch=None)
+    assert list(dataset.fields.values()) == kinds  # as from the folder itself
+    assert dataset.fields == PatchDataset.from_directory(simulated, patch=None).fields
+    write_labelled(read_labelled(simulated), tmp_path / "again")
+    assert make_index(tmp_path / "again")["field"].tolist() == index["field"].tolist()
+
+
+def test_simulated_frames_of_one_seed_show_one_sky(tmp_path):
+    for threshold in (1.0, 3.0):
+        options = {"frames": 1, "size": 32, "seed": 4, "threshold": threshold}
+        simulate(tmp_path / f"t{threshold:g}", "gc", **options)
+    index = make_index(tmp_path).assign(exposure=["a", "b"], split=["train", "test"])
+    assert index["field"].nunique() == 1
+    leaky = [line for line in check_splits(index, by="field") if line.startswith("leak: field")]
+    assert len(leaky) == 1
+
+
+def test_tracks_in_a_simulated_sky_leave_it_its_field(simulated, tmp_path):
+    sky = sorted(simulated.iterdir())[-1]
+    stamp = Track(np.full((2, 3), 900.0, np.float32))
+    catalogue = TrackCatalogue(
+        tracks=(stamp,), exposure_time=1.0, pixels=1, pixel_size=1.0, name="one"
+    )
+    frame = read_frame(sky)
+    for name, seed in (("once", 5), ("twice", 6)):
+        painted = inject(frame, catalogue, number=2, seed=seed)
+        write_injected(painted, tmp_path / f"{name}.fits")
+        frame = read_frame(tmp_path / f"{name}.fits")
+    columns = ["field", "kind"]
+    expected = make_index(sky)[columns].iloc[0].tolist()
+    assert make_index(tmp_path)[columns].to_numpy().tolist() == [expected] * 2
+    real = shutil.copy(sky, tmp_path)
+    fits.setval(real, "ORIGIN", value="telescope")  # a real sky keeps the name of its field
+    write_injected(inject(read_frame(real), catalogue, number=2, seed=5), tmp_path / "real.fits")
+    row = make_index(tmp_path / "real.fits").iloc[0]
+    assert (row["field"], row["kind"]) == ("globular-cluster", "")
+
+
+def test_a_stated_field_is_what_reports_group_by(simulated, tmp_path):
+    """An index of before, or somebody's own table, says a field and knows of no kind."""
+    rows = "".join(f"{path},{path.name[0]}\n" for path in sorted(simulated.iterdir()))
+    (tmp_path / "own.csv").write_text("path,field\n" + rows)
+    index = read_index(tmp_path / "own.csv")
+    assert set(index["kind"]) == {""}
+    assert set(PatchDataset.from_index(index, patch=None).fields.values()) == {"d", "g"}
 
 
 def test_overlapping_sky_is_a_warning(tmp_path):

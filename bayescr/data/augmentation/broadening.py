@@ -25,6 +25,9 @@ class Broadening:
 
     so that each pixel has the mean and the variance that it would have had. Neighbours stay
     somewhat correlated: only part of the noise is new. Beyond the edge the patch is mirrored.
+    A hit beside a star may sink into the light that comes its way, one in the core rise from it:
+    the truth is told again, with V(x') as the noise. Unusable pixels have the light of the sky: the
+    wings of a star whose core is masked do not grow.
 
     Attributes:
         sigma: Range of the kernel's standard deviation [pixel].
@@ -47,7 +50,9 @@ class Broadening:
         missing = (1 - np.sum(kernel**2)) * patch.sky_variance
         missing = missing + wider - convolve(above, kernel**2, mode="mirror")
         added = np.sqrt(np.maximum(missing, 0.0)) * generator.normal(size=above.shape)
-        return replace(patch, data=patch.sky + wider + added + charge)
+        broader = replace(patch, data=patch.sky + wider + added + charge)
+        variance = patch.sky_variance + np.maximum(wider, 0.0)
+        return broader.judged(before=patch, variance=variance)
 
 
 def gaussian_kernel(sigma: float) -> Array:

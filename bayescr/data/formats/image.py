@@ -14,7 +14,7 @@ from astropy.nddata import CCDData
 from bayescr.data._fits import is_fits, stem
 from bayescr.errors import BayescrError
 
-__all__ = ["DEFECTS", "Entry", "Format", "LabelledImage", "sky_of"]
+__all__ = ["DEFECTS", "Entry", "Format", "LabelledImage", "field_of", "simulated_seed", "sky_of"]
 
 Array = np.ndarray[Any, Any]
 
@@ -111,6 +111,26 @@ class Format(Protocol):
 
     def write(self, images: list[LabelledImage], path: Path, *, overwrite: bool = False) -> None:
         """Write images to a file, or to a folder where the format has one file for each."""
+
+
+def field_of(header: Mapping[str, Any]) -> tuple[str, str]:
+    """What was looked at, and of simulated images what kind of field that is; empty: not known.
+
+    FIELD of a simulated image names the kind, in which every seed of an instrument makes another
+    sky: ``("globular-cluster hst-acs-wfc 17", "globular-cluster")``.
+    """
+    name, seed = str(header.get("FIELD", "")), simulated_seed(header)
+    if seed is None:
+        return name, ""
+    return f"{name} {header.get('INSTRUME', '')} {seed}", name
+
+
+def simulated_seed(header: Mapping[str, Any]) -> int | None:
+    """The seed of a simulated sky, whose header tracks painted into it may have changed."""
+    if "SKYSEED" in header:
+        return int(header["SKYSEED"])
+    is_simulated = str(header.get("ORIGIN", "")).startswith("bayescr") and "NTRACKS" not in header
+    return int(header["SEED"]) if is_simulated and "SEED" in header else None
 
 
 def sky_of(header: Mapping[str, Any]) -> str | None:

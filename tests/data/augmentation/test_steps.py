@@ -5,6 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
+from scipy.ndimage import convolve
 
 from bayescr.data._stamps import paint
 from bayescr.data.augmentation import (
@@ -101,6 +102,29 @@ def test_broadening_convolves_sources_and_not_cosmic_rays(make, rng):
     # The noise of the source, sqrt(1e8 (k - k^2)) or 5e3 at most, is all that is left.
     np.testing.assert_allclose(wider.data, expected, atol=5 * 5e3)
     assert wider.data[8, 8] == pytest.approx(1e8, abs=1)
+
+
+@pytest.mark.parametrize("undecided", [None, 0.7])
+def test_the_truth_of_a_wider_star_field_is_nearly_the_exact_one(make, rng, undecided):
+    """A star in a hundred pixels: its light drowns charges beside it, and sets those in it free."""
+    side = 256
+    light = 100.0 + 2e4 * (rng.random((side, side)) < 0.01) + np.zeros((side, side))
+    light = convolve(light, gaussian_kernel(0.9), mode="mirror")
+    charge = np.where(rng.random(light.shape) < 0.2, rng.uniform(0.0, 200.0, light.shape), 0.0)
+    data = rng.poisson(light) + 5.0 * rng.normal(size=light.shape) + charge
+    above = charge > 2 * np.sqrt(light + 25.0)
+    decided = above | (charge <= (undecided or 2.0) * np.sqrt(light + 25.0))
+    patch = make(
+        side=side, data=data, charge=charge, target=above[None], valid=decided, undecided=undecided
+    )
+    after = Broadening(sigma=(0.8, 0.8))(patch, rng)
+    wider = convolve(light, gaussian_kernel(0.8), mode="mirror")
+    exact = charge > 2 * np.sqrt(wider + 25.0)
+    kept = ((patch.target[0] != exact) & patch.valid).sum()
+    told = ((after.target[0] != exact) & after.valid).sum()
+    assert kept > 100
+    assert told < 0.25 * kept
+    assert after.valid.sum() > 0.9 * patch.valid.sum()
 
 
 @pytest.mark.parametrize("sigma", [1e-9, 0.2, 1.0, 3.0])
