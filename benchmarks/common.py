@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from bayescr.data import Scaling
 from bayescr.inference import Posterior, guides
 from bayescr.inference._pyro import build_guide
 from bayescr.models import BayesianSegmenter, UNet
+from bayescr.pretrained import available
 
 CPU = torch.device("cpu")
 
@@ -25,13 +27,23 @@ class Settings:
         quick: Small sizes.
         rounds: Times that every case is measured.
         output: Folder for the results.
-        model: A trained posterior, or None to train one where one is needed.
+        models: Name -> a trained posterior: a file, or the name of one that the package has.
     """
 
     quick: bool
     rounds: int
     output: Path
-    model: Path | None = None
+    models: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str | None:
+        """The first of the models; None: train one where one is needed."""
+        return next(iter(self.models.values()), None)
+
+
+def load(model: str) -> Posterior:
+    """A trained posterior: the one of the package that has this name, or else from a file."""
+    return Posterior.from_pretrained(model) if model in available() else Posterior.load(model)
 
 
 def untrained(*, width: int, random: tuple[str, ...] | None = None) -> Posterior:

@@ -1,4 +1,4 @@
-"""Where real data lie; real frames and real tracks for `benchmarks.real_tracks`, in electrons."""
+"""Where real data lie; real frames and real tracks for `benchmarks.real_tracks`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from astropy import units as u
+from astropy.io import fits
 from astropy.nddata import CCDData
-from scipy.ndimage import binary_dilation, median_filter
+from scipy.ndimage import binary_dilation, label, median_filter
 
 from bayescr.data import read_frame, sky_and_noise
 from bayescr.injection import TrackCatalogue, imaged, read_catalogue, tracks_from_labels
-from bayescr.labels import label_darks, label_exposures, measure_noise
+from bayescr.labels import Labels, label_darks, label_exposures, measure_noise
 
 NICKEL = ("d3162", "d3163", "d3164", "d3166")
 NICKEL_FLATS, NICKEL_DARKS = ("d3009", "d3010", "d3011"), ("d3018", "d3019", "d3020")
@@ -21,7 +22,9 @@ KAST = ("r3039", "r3073", "r3081", "r3092")
 KAST_FLATS, KAST_BIASES = ("r3082", "r3083"), ("r3074", "r3075", "r3076")
 NICKEL_IMAGED, NICKEL_OVERSCAN, KAST_IMAGED = slice(0, 1024), slice(1030, 1054), slice(62, 346)
 STL_GAIN = 2.06
+DECAM_HIT = 5  # in the DQ planes of the community pipeline, which hold one code a pixel
 SATURATED = 65_000.0  # counts
+TOUCHING = np.ones((3, 3), bool)
 AROUND = 8  # pixels around a saturated one that are still its star
 
 
@@ -33,7 +36,7 @@ class Sky:
         frame: Electrons without bias; bad columns and saturated pixels are masked.
         unmasked: The same, only bad columns masked.
         own: (H, W) bool, its own hits.
-        saturated: (H, W) bool, in and around saturated stars, bad columns left out.
+        saturated: (H, W) bool, in and around saturated stars, without bad columns and own hits.
     """
 
     frame: CCDData
@@ -50,11 +53,13 @@ class HotFrame:
         frame: Electrons.
         hot: (H, W) bool, valid pixels with more than 5 sigma of dark charge.
         valid: (H, W) bool, without cosmic rays.
+        hits: (H, W) bool, cosmic rays.
     """
 
     frame: CCDData
     hot: np.ndarray
     valid: np.ndarray
+    hits: np.ndarray
 
 
 def data_folder(name: str = "nickel_ngc6819_2019") -> Path | None:
@@ -77,14 +82,15 @@ def nickel(folder: Path) -> dict[str, Sky]:
     bad = np.broadcast_to(bad_columns(list(frames.values())), frames[NICKEL[0]].shape)
     found = {}
     labels = label_exposures(list(frames.values()))
-    for (name, frame), label in zip(frames.items(), labels, strict=True):
+    for (name, frame), labelled in zip(frames.items(), labels, strict=True):
         full = imaged(counts[name], NICKEL_IMAGED).data >= SATURATED
-        own = label.truth & ~binary_dilation(full, iterations=AROUND)
+        own = _without(labelled.truth, full)  # beside saturation stars differ between exposures
         found[name] = Sky(
             frame=_masked(frame, bad | full),
             unmasked=_masked(frame, bad),
             own=own,
-            saturated=binary_dilation(full, iterations=AROUND) & ~bad,
+            saturated=binary_dilation(full, iterations=AROUND)
+            & ~(bad | binary_dilation(own, TOUCHING)),
         )
     return found
 
@@ -99,13 +105,18 @@ def bad_columns(frames: list[CCDData]) -> np.ndarray:
     return np.abs(np.median(off, axis=0)) > 1.0
 
 
-def kast_tracks(folder: Path) -> TrackCatalogue:
+def kast_labels(folder: Path) -> list[Labels]:
+    """Of four darks [counts]."""
+    place = folder / "kast_red_2019"
+    return label_darks([_counts(place, name, KAST_IMAGED) for name in KAST])
+
+
+def kast_tracks(folder: Path, labels: list[Labels]) -> TrackCatalogue:
     place = folder / "kast_red_2019"
     noise = measure_noise(
         [_counts(place, name, KAST_IMAGED) for name in KAST_FLATS],
         [_counts(place, name, KAST_IMAGED) for name in KAST_BIASES],
     )
-    labels = label_darks([_counts(place, name, KAST_IMAGED) for name in KAST])
     return tracks_from_labels(labels, gain=noise.gain, pixel_size=15.0, name="Kast red")
 
 
@@ -114,8 +125,17 @@ def lsst_tracks(folder: Path) -> TrackCatalogue:
     return read_catalogue(path, pixel_size=10.0, name="LSST ITL").at_least(2)
 
 
-def kast_dark(folder: Path) -> CCDData:
-    return _counts(folder / "kast_red_2019", KAST[0], KAST_IMAGED)
+def decam(folder: Path) -> list[tuple[CCDData, np.ndarray]]:
+    """Cutouts of the Dark Energy Camera, 250 um of silicon, and where their pipeline saw hits."""
+    found = []
+    for path in sorted((folder / "decam_dq_cutouts").glob("*_ooi_*")):
+        data, flags = (
+            fits.getdata(one) for one in (path, path.with_name(path.name.replace("ooi", "ood")))
+        )
+        hits = flags == DECAM_HIT
+        mask = (flags != 0) & ~hits
+        found.append((CCDData(data.astype(np.float32), unit="adu", mask=mask), hits))
+    return found
 
 
 def hot_pixels(folder: Path) -> HotFrame:
@@ -126,7 +146,8 @@ def hot_pixels(folder: Path) -> HotFrame:
     dark = np.median([frame.data for frame in frames[1:]], axis=0)
     level, noise = sky_and_noise(frames[0].data)
     valid = ~binary_dilation(labels.truth, iterations=2)
-    return HotFrame(frame=frames[0], hot=(dark - level > 5.0 * noise) & valid, valid=valid)
+    hot = (dark - level > 5.0 * noise) & valid
+    return HotFrame(frame=frames[0], hot=hot, valid=valid, hits=labels.truth)
 
 
 def _counts(place: Path, name: str, columns: slice | None = None) -> CCDData:
@@ -140,6 +161,12 @@ def _electrons(frame: CCDData, gain: float, read_noise: float) -> CCDData:
     header = frame.header.copy()
     header["READNSE"] = read_noise
     return CCDData(data.astype(np.float32), unit=u.electron, meta=header)
+
+
+def _without(hits: np.ndarray, full: np.ndarray) -> np.ndarray:
+    """Hits, less those that touch a saturated pixel."""
+    regions, _ = label(hits, TOUCHING)
+    return hits & ~np.isin(regions, regions[binary_dilation(full, TOUCHING)])
 
 
 def _masked(frame: CCDData, mask: np.ndarray) -> CCDData:

@@ -4,16 +4,23 @@ Tracks of the Kast spectrograph's red CCD (thick; cut from its darks) and of LSS
 catalogue) are painted into exposures of an open cluster with the Nickel 1-m telescope; only the
 half of the tracks is used that `TrackCatalogue.split(0.5, 0.5)` gives second. A hit is a pixel with
 more than 2 sigma of the noise without it, from 0.7 to 2 it does not count; nor do bad columns,
-saturated pixels and the exposures' own hits. Copies of one exposure count as one when intervals are
-drawn.
+saturated pixels and the exposures' own hits.
+
+There are four exposures, and all see one field. Their seeing, sky and filter differ, and so do the
+stars of the field's quarters: intervals allow for either, see `benchmarks.finders`. They speak of
+other exposures of such fields with this camera, of other cameras they cannot. Other tracks in the
+same exposures would be no independent units, for the sky and its stars, which false alarms are made
+of, would be the same.
 
 Beside the scores: how much of what is no cosmic ray is flagged, hot pixels of an STL-1001 camera
-and stars that saturate; and what mutual information says on each instrument.
+and stars that saturate; what is still missed and falsely called, with pictures; and what mutual
+information says on detectors that the model was trained for and on others.
 
-    python -m benchmarks real_tracks --model POSTERIOR
+    python -m benchmarks real_tracks --model "ground=POSTERIOR" --model "one network=POSTERIOR"
 
-The frames lie below BAYESCR_TEST_DATA or ../shared/data; without them nothing is measured. Rows of
-astroscrappy and deepCR need `pip install bayescr[classical]`, see `benchmarks.others`.
+compares the first with all others; without models it takes that of the package. The frames lie
+below BAYESCR_TEST_DATA or ../shared/data; without them nothing is measured. Rows of astroscrappy
+and deepCR need `pip install bayescr[classical]`, see `benchmarks.others`.
 """
 
 from __future__ import annotations
@@ -27,27 +34,28 @@ import numpy as np
 import pandas as pd
 
 from bayescr.data import PatchDataset, Scaling
-from bayescr.errors import BayescrError
-from bayescr.evaluation import METRICS, evaluate
-from bayescr.evaluation.classical import Astroscrappy, DeepCR, unavailable
-from bayescr.inference import Posterior
-from bayescr.injection import TrackCatalogue, inject
+from bayescr.data._cutting import windows
+from bayescr.evaluation.classical import Astroscrappy
+from bayescr.injection import Injected, TrackCatalogue, inject
 from benchmarks.common import Settings
+from benchmarks.finders import SAMPLES, Once, Pieces, Trial, posteriors, predictors
+from benchmarks.information import contrast, information, real_detectors, simulated_detectors
 from benchmarks.real_skies import (
     HotFrame,
     Sky,
     data_folder,
     hot_pixels,
-    kast_dark,
+    kast_labels,
     kast_tracks,
     lsst_tracks,
     nickel,
 )
+from benchmarks.trials import run_trials, show_table
 
-COLUMNS = ("AUPRC", "TPR at 0.1% FPR", "AUGRC")
-SWEEP = tuple(2.0**step for step in np.arange(-2.0, 5.5, 0.5))  # of sigclip
-OBJLIM = (1.0, 2.0, 5.0)
-SIGFRAC = (0.1, 0.3)
+SIDE, TRACKS = 1024, 500  # of an exposure, and painted into it
+QUARTERS = ("south-west", "south-east", "north-west", "north-east")
+MASKS = ("ACS-WFC", "decam")
+HOME = ("thick-ground-ccd", "thin-ground-ccd", "lsst-itl")  # of the model "ground"
 
 
 def run(settings: Settings) -> dict[str, Any]:
@@ -55,31 +63,31 @@ def run(settings: Settings) -> dict[str, Any]:
     if folder is None:
         print("skipped: no real frames; BAYESCR_TEST_DATA may name their folder\n")
         return {"skipped": "no real frames"}
-    skies = nickel(folder)
-    kast, lsst = kast_tracks(folder).split(0.5, 0.5)[1], lsst_tracks(folder).split(0.5, 0.5)[1]
-    rows, skipped = predictors(settings)
+    rows, skipped = predictors(settings, shipped="ground", masks=MASKS)
     if not rows:
         return {"skipped": skipped}
-    scaling = next((one.scaling for one in rows.values() if isinstance(one, Posterior)), None)
-    sets = {
-        "Kast tracks": painted(skies, kast, 250, copies=2, scaling=scaling, quick=settings.quick),
-        "LSST tracks": painted(skies, lsst, 250, copies=2, scaling=scaling, quick=settings.quick),
+    skies, labels = nickel(folder), kast_labels(folder)
+    kast = kast_tracks(folder, labels).split(0.5, 0.5)[1]
+    lsst = lsst_tracks(folder).split(0.5, 0.5)[1]
+    scaling = next((one.scaling for one in posteriors(rows).values()), None)
+    side = SIDE // 2 if settings.quick else SIDE
+    trials = {
+        f"Nickel, {name} tracks": painted(skies, tracks, side=side, scaling=scaling)
+        for name, tracks in {"Kast": kast, "LSST": lsst}.items()
     }
-    tables = {}
-    for name, data in sets.items():
-        report = evaluate(
-            rows, data, metrics=[one for one in METRICS if one.name in COLUMNS], skipped=skipped,
-            num_samples=8, num_bootstrap=100 if settings.quick else 1000,
-        )  # fmt: skip
-        report.save(settings.output / "real_tracks" / name.replace(" ", "-").lower())
-        tables[name] = report.table[report.table["field"] == "all"]
-        print(f"### {name}\n\n{report}\n", flush=True)
+    tables = run_trials("real_tracks", rows, trials, settings=settings, skipped=skipped)
     hot = hot_pixels(folder)
-    others = {"Kast dark": kast_dark(folder), "STL dark": hot.frame}
     tables["false positives"] = false_positives(rows, skies, hot)
-    tables["mutual information"] = information(rows, sets, others)
-    for name in ("false positives", "mutual information"):
-        print(f"### {name}\n\n{tables[name].to_markdown(index=False, floatfmt='.3g')}\n")
+    show_table("Flagged, of what is no cosmic ray", tables["false positives"])
+    detectors = real_detectors(folder, labels, hot, kast_is_home=True)
+    detectors |= simulated_detectors(HOME, quick=settings.quick)
+    doubt = information(posteriors(rows), detectors)
+    tables["mutual information"] = pd.concat(
+        [tables["mutual information"], pd.DataFrame(doubt)], ignore_index=True
+    )
+    tables["mutual information, means"] = contrast(tables["mutual information"])
+    for name in ("mutual information", "mutual information, means"):
+        show_table(name.capitalize(), tables[name])
     return {
         "tracks": {"Kast": len(kast), "LSST": len(lsst)},
         "skipped": skipped,
@@ -87,47 +95,42 @@ def run(settings: Settings) -> dict[str, Any]:
     }
 
 
-def predictors(settings: Settings) -> tuple[dict[str, Any], dict[str, str]]:
-    """The rows, and those that cannot be: astroscrappy at every setting, deepCR, ours."""
-    rows: dict[str, Any] = {}
-    if settings.model is not None:
-        rows["bayescr"] = Posterior.load(settings.model)
-    elif hasattr(Posterior, "from_pretrained"):
-        try:
-            rows["bayescr"] = Posterior.from_pretrained("ground")
-        except BayescrError as error:  # a development tree has no weights
-            print(f"skipped bayescr: {error}\n")
-    objlims, sigfracs = (OBJLIM[:1], SIGFRAC[:1]) if settings.quick else (OBJLIM, SIGFRAC)
-    for objlim in objlims:
-        for sigfrac in sigfracs:
-            name = f"astroscrappy, objlim {objlim:g}, sigfrac {sigfrac:g}"
-            rows[name] = Astroscrappy(objlim=objlim, sigfrac=sigfrac, factors=SWEEP)
-    for mask in ("ACS-WFC", "decam"):
-        rows[f"deepCR {mask}"] = DeepCR(mask=mask)
-    reasons = {name: unavailable(one) for name, one in rows.items()}
-    skipped = {name: reason for name, reason in reasons.items() if reason}
-    for name, reason in skipped.items():
-        print(f"skipped {name}: {reason}\n")
-    return {name: one for name, one in rows.items() if name not in skipped}, skipped
-
-
 def painted(
-    skies: Mapping[str, Sky], tracks: TrackCatalogue, number: int, *, copies: int,
-    scaling: Scaling | None, quick: bool,
-) -> PatchDataset:  # fmt: skip
-    """Every sky, ``copies`` times with other tracks, of one exposure; a quarter of it if quick."""
-    found, exposures = [], []
-    for index, (name, sky) in enumerate(skies.items()):
-        frame, own = (sky.frame[:512, :512], sky.own[:512, :512]) if quick else (sky.frame, sky.own)
-        for copy in range(1 if quick else copies):
-            seed = copies * index + copy
-            found.append(inject(frame, tracks, number=number, own_hits=own, seed=seed))
-            exposures.append(name)
-    return PatchDataset.from_frames(
-        [one.frame for one in found], [one.truth for one in found],
-        reliable=[one.valid for one in found], exposures=exposures, patch=None, scaling=scaling,
-        fields={name: sky.frame.header["FILTNAM"] for name, sky in skies.items()},
+    skies: Mapping[str, Sky], tracks: TrackCatalogue, *, side: int, scaling: Scaling | None
+) -> Trial:
+    """Every sky with tracks in it, cut into quarters; ``side``: of the corner that is taken."""
+    number = TRACKS * side**2 // SIDE**2
+    corner = slice(side), slice(side)
+    found = {
+        name: inject(
+            sky.frame[corner], tracks, number=number, own_hits=sky.own[corner], seed=seed
+        )
+        for seed, (name, sky) in enumerate(skies.items())
+    }  # fmt: skip
+    whole = PatchDataset.from_frames(
+        [one.frame for one in found.values()], [one.truth for one in found.values()],
+        reliable=[one.valid for one in found.values()], exposures=list(found), patch=side // 2,
+        scaling=scaling, fields={name: sky.frame.header["FILTNAM"] for name, sky in skies.items()},
     )  # fmt: skip
+    pieces = {
+        f"{name}, {quarter}": (name, quarter, strength(one)[window.rows, window.columns])
+        for name, one in found.items()
+        for quarter, window in zip(QUARTERS, windows(side, side, side // 2), strict=True)
+    }
+    return Trial(
+        data=Pieces(whole, list(pieces)),
+        strength=[sigma for _, _, sigma in pieces.values()],
+        units={
+            "exposure": {piece: name for piece, (name, _, _) in pieces.items()},
+            "quarter": {piece: quarter for piece, (_, quarter, _) in pieces.items()},
+        },
+    )
+
+
+def strength(one: Injected) -> np.ndarray:
+    """(H, W) charge that was painted, in units of the noise without it."""
+    variance = one.frame.uncertainty.array.astype(float) ** 2 - np.maximum(one.charge, 0.0)
+    return one.charge / np.sqrt(np.maximum(variance, 1e-6))
 
 
 def false_positives(
@@ -154,29 +157,8 @@ def false_positives(
 
 
 def flagged(predictor: Any, frame: Any) -> np.ndarray:
-    if isinstance(predictor, Posterior):
-        return predictor.predict(frame, num_samples=8).mask()
+    if isinstance(predictor, Once):
+        return predictor.predict(frame, num_samples=SAMPLES, base_rate="auto").mask()
     if isinstance(predictor, Astroscrappy):
         predictor = replace(predictor, factors=(1.0,))
     return predictor.score(frame) > 0
-
-
-def information(
-    rows: Mapping[str, Any], sets: Mapping[str, PatchDataset], others: Mapping[str, Any]
-) -> pd.DataFrame:
-    """Mean mutual information of posteriors [nat]: on hits, elsewhere, and on other detectors."""
-    records = []
-    for name, posterior in rows.items():
-        if not isinstance(posterior, Posterior):
-            continue
-        record = {"predictor": name}
-        for label, data in sets.items():
-            item, frame = data[0], data.frame(0)
-            doubt = posterior.predict(frame, num_samples=8).mutual_information
-            hit, valid = item["target"][0].numpy() == 1, item["valid"][0].numpy()
-            record[f"Nickel, {label}"] = doubt[hit & valid].mean()
-            record["Nickel, no hit"] = doubt[~hit & valid].mean()
-        for label, frame in others.items():
-            record[label] = posterior.predict(frame, num_samples=8).mutual_information.mean()
-        records.append(record)
-    return pd.DataFrame(records)

@@ -23,7 +23,7 @@ from bayescr.data import PatchDataset
 from bayescr.inference import Posterior, fit, guides
 from bayescr.models import BayesianSegmenter, UNet
 from bayescr.simulation import INSTRUMENTS, simulate_exposure
-from benchmarks.common import Settings, precisions
+from benchmarks.common import Settings, load, precisions
 from benchmarks.timing import compare, show
 
 TILE = 256
@@ -41,7 +41,7 @@ CHOICES: dict[str, dict[str, Any]] = {
 
 def run(settings: Settings) -> dict[str, Any]:
     side, many, seeds = (128, 32, 2) if settings.quick else (512, 256, 3 * settings.rounds)
-    posterior = Posterior.load(settings.model) if settings.model else train(settings)
+    posterior = load(settings.model) if settings.model else train(settings)
     fields = INSTRUMENTS["hst-acs-wfc"].fields
     frames = [simulate_exposure(field, size=side, seed=1_000_000).frame for field in fields]
     exact = [
