@@ -2,12 +2,10 @@
 
 Exposures of each kind of field with the simulator's own hits, by itself; and tracks of LSST sensors
 (imSim's catalogue) in exposures without hits. Of the tracks only the half is used that
-`TrackCatalogue.split(0.5, 0.5)` gives second: all; the straight ones, which are what space has most
-of, on the ground most are curled electrons; and these turned by quarters and mirrored at random,
-for in space they come from everywhere, while LSST's sensors stood upright, and their longest tracks
-run along the columns as nothing but bad columns, bleeding and trails do in space. A hit is a pixel
-with more than 2 sigma of the noise without it, from 0.7 to 2 it does not count, nor do pixels that
-the DQ plane gives away; hot pixels that it does not are no hits.
+`TrackCatalogue.split(0.5, 0.5)` gives second: all, and the straight ones, which are what space has
+most of; on the ground most are curled electrons. A hit is a pixel with more than 2 sigma of the
+noise without it, from 0.7 to 2 it does not count, nor do pixels that the DQ plane gives away; hot
+pixels that it does not are no hits.
 
 Every exposure has a pointing, seed and exposure time of its own: intervals are over exposures, and
 speak of exposures that are simulated likewise. No recipe uses these seeds.
@@ -28,8 +26,7 @@ import numpy as np
 import pandas as pd
 
 from bayescr.data import PatchDataset, Scaling
-from bayescr.data._stamps import SYMMETRIES, turned
-from bayescr.injection import Track, TrackCatalogue, inject
+from bayescr.injection import TrackCatalogue, inject
 from bayescr.simulation import INSTRUMENTS, SimulatedExposure, simulate_exposure, track_statistics
 from benchmarks.common import Settings
 from benchmarks.finders import Trial, posteriors, predictors
@@ -63,12 +60,7 @@ def run(settings: Settings) -> dict[str, Any]:
         print(f"skipped LSST tracks: {skipped['LSST tracks']}\n")
     else:
         tracks = lsst_tracks(folder).split(0.5, 0.5)[1]
-        catalogues = {
-            "LSST": tracks,
-            "straight LSST": straight(tracks),
-            "straight, turned LSST": from_everywhere(straight(tracks)),
-        }
-        for name, catalogue in catalogues.items():
+        for name, catalogue in {"LSST": tracks, "straight LSST": straight(tracks)}.items():
             trials[f"ACS, {name} tracks"] = painted(catalogue, count, side=side, scaling=scaling)
     tables = run_trials("space_tracks", rows, trials, settings=settings, skipped=skipped)
     detectors = simulated_detectors(HOME, quick=settings.quick)
@@ -93,16 +85,6 @@ def straight(tracks: TrackCatalogue) -> TrackCatalogue:
     """The tracks that are not curved."""
     kept = tuple(t for t in tracks.tracks if track_statistics(t.charge).curvature < STRAIGHT)
     return replace(tracks, tracks=kept)
-
-
-def from_everywhere(tracks: TrackCatalogue) -> TrackCatalogue:
-    """Each track in one of its eight orientations, drawn at random."""
-    drawn = np.random.default_rng(SEED).integers(SYMMETRIES, size=len(tracks))
-    kept = [
-        Track(np.ascontiguousarray(turned(one.charge, k)))
-        for one, k in zip(tracks.tracks, drawn, strict=True)
-    ]
-    return replace(tracks, tracks=tuple(kept))
 
 
 def simulated(field: str, count: int, *, side: int, scaling: Scaling | None) -> Trial:

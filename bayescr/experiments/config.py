@@ -63,6 +63,9 @@ class Simulated(Settings):
             those that suit it. Each has its own optics, noise, hits and range of exposure times.
         hits: Cosmic rays in a frame of the instrument's mean exposure time, at least: a lower flux
             is raised to as many, for little is learnt where there are none. Default: its own flux.
+        other_hits: Instruments whose hits fall in further exposures to learn from, as many again
+            for each of them, and as many hits a pixel as by the instrument's own flux: what a hit
+            looks like is then known from more than one thickness of silicon.
         size: Side of the frames [pixel].
         train: To learn from.
         validation: To choose the best epoch by and to recalibrate on; 0: none.
@@ -76,6 +79,7 @@ class Simulated(Settings):
     fields: tuple[str, ...] = ("ex", "gc", "rg")
     instruments: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     hits: float | None = None
+    other_hits: tuple[str, ...] = ()
     size: int = 256
     train: int = 20
     validation: int = 3
@@ -97,6 +101,11 @@ class Simulated(Settings):
             )
         if self.hits is not None and not (self.hits > 0 and self.instruments):
             raise BayescrError(f"hits is {self.hits}: expected a number above 0, and instruments")
+        if self.other_hits and not self.instruments:
+            raise BayescrError(
+                f"other_hits is {list(self.other_hits)}: expected instruments, too, in whose "
+                "exposures they fall"
+            )
         _at_least(1, size=self.size, train=self.train, test=self.test)
         _at_least(0, validation=self.validation, seed=self.seed)
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import metadata
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -168,30 +169,54 @@ def _series(settings: Simulated) -> Iterator[tuple[str, tuple[dict[str, Any], ..
             common = {"frames": frames, "size": settings.size, "threshold": settings.threshold}
             if settings.undecided is not None:
                 common["undecided"] = settings.undecided
-            yield name, tuple(_series_of(seen, part, hits=settings.hits, **common))
+            others = settings.other_hits if name == "train" else ()
+            yield name, tuple(_series_of(seen, part, others, hits=settings.hits, **common))
 
 
 def _series_of(
-    seen: Mapping[str | None, tuple[str, ...]], part: int, *, hits: float | None, **common: Any
+    seen: Mapping[str | None, tuple[str, ...]],
+    part: int,
+    others: Sequence[str],
+    *,
+    hits: float | None,
+    **common: Any,
 ) -> Iterator[dict[str, Any]]:
-    """A series of each field of each instrument; no two parts or instruments share a seed."""
-    for number, (instrument, fields) in enumerate(seen.items()):
+    """A series of each field of each instrument, with its own hits and with those of others.
+
+    No two parts, instruments or kinds of hits share a seed.
+    """
+    for number, (other, (instrument, fields)) in enumerate(product((None, *others), seen.items())):
         made = {**common, "seed": part + _MANY * number}
         if instrument is not None:
             made |= {"instrument": instrument} | ({} if hits is None else {"hits": hits})
+        if other is not None:
+            made["hits_of"] = find_instrument(other).name
         yield from ({"field": field, **made} for field in fields)
 
 
-def _arguments(*, hits: float | None = None, **series: Any) -> dict[str, Any]:
-    """Of `simulate`, for a series: with a flux that leaves as many hits, where it leaves fewer."""
-    if hits is None:
+def _arguments(
+    *, hits: float | None = None, hits_of: str | None = None, **series: Any
+) -> dict[str, Any]:
+    """Of `simulate`, for a series: with the flux and the hits that are asked for.
+
+    Args:
+        hits: To leave in a frame; a flux that leaves more stays.
+        hits_of: Another instrument, whose hits are as many a pixel.
+        series: The rest.
+    """
+    if hits is None and hits_of is None:
         return series
     instrument = find_instrument(series["instrument"])
+    own = instrument.cosmic_rays
     low, high = instrument.exposure_times  # uniform in the logarithm
     mean = low if low == high else (high - low) / math.log(high / low)
-    side = series["size"] * instrument.cosmic_rays.pixel_size * 1e-4  # [cm]
-    rate = max(instrument.cosmic_rays.rate, hits / (side**2 * mean))
-    return {**series, "cosmic_rays": replace(instrument.cosmic_rays, rate=rate)}
+    side = series["size"] * own.pixel_size * 1e-4  # [cm]
+    own = replace(own, rate=max(own.rate, (hits or 0.0) / (side**2 * mean)))
+    if hits_of is None:
+        return {**series, "cosmic_rays": own}
+    other = find_instrument(hits_of).cosmic_rays
+    rate = own.rate * (own.pixel_size / other.pixel_size) ** 2
+    return {**series, "cosmic_rays": replace(other, rate=rate)}
 
 
 def _instrument(file: Path) -> str:

@@ -37,7 +37,9 @@ def test_train_and_test_are_of_the_same_kinds_and_share_no_seed(path, tmp_path):
         seeds[name] = {series["seed"] for series in part.series}
     assert kinds["train"] == kinds["validation"] == kinds["test"]
     assert len(set.union(*seeds.values())) == sum(map(len, seeds.values()))
-    assert len(seeds["train"]) == len(data.simulate.instruments)
+    settings = data.simulate
+    assert len(seeds["train"]) == len(settings.instruments) * (1 + len(settings.other_hits))
+    assert len(seeds["test"]) == len(settings.instruments)
 
 
 def test_hits_raise_a_flux_that_is_low_and_no_other():
@@ -54,7 +56,23 @@ def test_hits_raise_a_flux_that_is_low_and_no_other():
     assert _arguments(**series, instrument=own.name) == {**series, "instrument": own.name}
 
 
+def test_other_hits_are_as_many_a_pixel():
+    series = {"field": "dark", "frames": 1, "size": 256, "seed": 0}
+    own = INSTRUMENTS["thin-ground-ccd"]
+    for hits in (None, 30.0):
+        expected = _arguments(**series, instrument=own.name, hits=hits)
+        expected = expected.get("cosmic_rays", own.cosmic_rays)
+        other = _arguments(**series, instrument=own.name, hits=hits, hits_of="lsst-itl")
+        found = other["cosmic_rays"]
+        assert found.rate * found.pixel_size**2 == pytest.approx(
+            expected.rate * expected.pixel_size**2
+        )
+        assert replace(found, rate=1.0) == replace(INSTRUMENTS["lsst-itl"].cosmic_rays, rate=1.0)
+
+
 def test_hits_are_of_instruments():
+    with pytest.raises(BayescrError, match=r"other_hits is \['lsst-itl'\]: expected instruments"):
+        Simulated(other_hits=("lsst-itl",))
     with pytest.raises(BayescrError, match="hits is 3.0: expected a number above 0, and instrum"):
         Simulated(hits=3.0)
     with pytest.raises(BayescrError, match="hits is 0.0: expected a number above 0"):
