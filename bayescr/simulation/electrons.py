@@ -111,7 +111,9 @@ def walk_electrons(
         loss = energy_loss(
             length,
             rng,
-            stopping=collision_loss(energy),
+            # Far below SLOWEST, as what enters the layer may be, the formula turns negative; such
+            # an electron stops here whatever this step takes.
+            stopping=np.maximum(collision_loss(energy), 0.0),
             largest=energy * 5e5,
             knock_on=knock_on,
         )

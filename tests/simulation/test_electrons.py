@@ -8,6 +8,7 @@ from bayescr.simulation.electrons import (
     deflected,
     electron_energy,
     electron_range,
+    isotropic,
     scattering_power,
     walk_electrons,
 )
@@ -57,6 +58,17 @@ def test_electron_leaves_all_its_energy_in_a_thick_layer(energy):
     deposits = walk(energy, 1, number=3)
     assert deposits.charge.sum() == pytest.approx(3 * energy * 1e6 / PAIR_ENERGY, rel=1e-9)
     assert (deposits.charge >= 0).all()
+
+
+def test_an_electron_of_next_to_no_energy_stops_where_it_is():
+    """At 20 to 200 eV, where the formula of the stopping power is negative."""
+    energy = np.geomspace(2e-5, 2e-4, 50)
+    found = walk_electrons(
+        np.full((50, 3), 10.0), isotropic(50, np.random.default_rng(0)), energy,
+        np.random.default_rng(1), thickness=20.0, step=5.0,
+    )  # fmt: skip
+    np.testing.assert_allclose(found.charge, energy * 1e6 / PAIR_ENERGY)
+    assert np.abs(found.position - 10.0).max() < 1.0
 
 
 def test_electron_takes_the_rest_along_when_it_leaves():
