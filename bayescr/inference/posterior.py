@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from bayescr.inference.base_rate import AUTO, BaseRate, logit_shift, rates_by_cl
 from bayescr.inference.estimators import Fixed, ToTolerance, choose, suited
 from bayescr.inference.frame_rate import TILE, frame_rates
 from bayescr.inference.guides import GuideFactory
+from bayescr.inference.guides.ensemble import EnsembleGuide
 from bayescr.inference.prediction import Prediction
 from bayescr.inference.predictive import in_memory, on_disk, predict_maps, tiled
 from bayescr.inference.sampling import number_of_draws, same
@@ -64,6 +65,31 @@ class Posterior(TrainedGuide):
         """Classes per pixel, K: the maps that the network gives."""
         _, target = example_batch(self.model, self.in_channels)
         return target.shape[1]
+
+    def member(self, number: int) -> Posterior:
+        """One guide of an ensemble as a posterior by itself: where another fit may start.
+
+        Args:
+            number: From 0 up.
+
+        Raises:
+            BayescrError: If this is no ensemble, or has no such member.
+        """
+        if not isinstance(self.guide, EnsembleGuide):
+            raise BayescrError(
+                f"guide '{self.name}' has no members: expected the posterior of an Ensemble"
+            )
+        members = self.guide.members
+        if not 0 <= number < len(members):
+            raise BayescrError(
+                f"member is {number}: expected a number from 0 to {len(members) - 1}"
+            )
+        return replace(
+            self,
+            guide=members[number],
+            guide_factory=self.guide_factory.guide,
+            provenance={**self.provenance, "member": number},
+        )
 
     def __repr__(self) -> str:
         """Guide, size and temperature in a line."""

@@ -53,7 +53,7 @@ class Mixture(PyroModule):
         """
         raise BayescrError(
             "an equal mixture has no median(), between its members there may be no good weights: "
-            "start from the fit of one, start=fit(model, guides.MAP(), train)"
+            "start from one, start=ensemble.member(0) or start=fit(model, guides.MAP(), train)"
         )
 
 

@@ -356,6 +356,35 @@ def test_saved_and_loaded_it_draws_the_same(small_model, datasets, tmp_path, inn
     assert posterior.name == loaded.name == "ensemble"
 
 
+@pytest.mark.parametrize("inner", [guides.MAP(), guides.LowRank(rank=2), AutoNormal])
+def test_a_member_is_a_posterior_where_a_fit_may_start(small_model, datasets, tmp_path, inner):
+    """Draw k of the ensemble is that of member k modulo their number, and saved it stays so."""
+    ensemble = quick(small_model(), Ensemble(guide=inner, members=2), datasets[0], epochs=1)
+    for number in (0, 1):
+        member = Posterior.load(ensemble.member(number).save(tmp_path / str(number)))
+        assert (member.num_points, member.provenance["member"]) == (
+            1 if inner == guides.MAP() else None, number,
+        )  # fmt: skip
+        assert _equal(member.median(), ensemble.guide.members[number].median())
+        if member.num_points == 1:
+            image = torch.randn(1, 16, 16, generator=torch.Generator().manual_seed(0))
+            (expected,) = list(ensemble.logits(image, num_samples=2))[number : number + 1]
+            (found,) = member.logits(image, num_samples=1)
+            assert torch.equal(found, expected)
+    again = quick(small_model(), guides.MAP(), datasets[0], start=ensemble.member(1), epochs=1)
+    assert again.provenance["start"] == ensemble.member(1).name
+
+
+def test_members_that_are_not_there(points, small_model, datasets):
+    for number in (-1, 3):
+        with pytest.raises(BayescrError, match=f"member is {number}: expected a number from 0 to"):
+            points.member(number)
+    with pytest.raises(BayescrError, match="guide 'map' has no members: expected the posterior"):
+        points.member(0).member(0)
+    with pytest.raises(BayescrError, match=r"start from one, start=ensemble.member\(0\)"):
+        quick(small_model(), guides.MAP(), datasets[0], start=points)
+
+
 def test_the_same_seed_gives_the_same_bytes(small_model, datasets):
     a, b, c = (
         quick(small_model(), Ensemble(members=2), datasets[0], seed=seed).guide.state_dict()
