@@ -12,7 +12,7 @@ from scipy import ndimage
 from bayescr._checks import is_number
 from bayescr.errors import BayescrError
 
-__all__ = ["check_frames", "exposure_time", "planes_of", "saturated"]
+__all__ = ["check_frames", "exposure_time", "planes_of", "rounding", "saturated"]
 
 Array = np.ndarray[Any, Any]
 
@@ -70,6 +70,25 @@ def planes_of(frames: Sequence[CCDData]) -> Array:
             plane[np.broadcast_to(frame.mask, plane.shape)] = np.nan
     planes[~np.isfinite(planes)] = np.nan
     return planes
+
+
+def rounding(planes: Array) -> float:
+    """The step between values as the converter gave them; next to 0 where they are continuous.
+
+    That of the difference between two exposures, so that what was subtracted from both (a bias,
+    a dark) does not hide it: the median of the gaps between its values, the rare ones left out.
+
+    Args:
+        planes: (2, H, W) as they were read.
+    """
+    difference = planes[0] - planes[1]
+    difference = difference[np.isfinite(difference)]
+    if not difference.size:
+        return 0.0
+    low, high = np.quantile(difference, [0.05, 0.95])
+    gaps = np.diff(np.unique(difference[(difference >= low) & (difference <= high)]))
+    gaps = gaps[gaps > 4.0 * np.finfo(np.float32).eps * np.nanmax(np.abs(planes))]
+    return float(np.median(gaps)) if gaps.size else 0.0
 
 
 def saturated(plane: Array) -> Array:

@@ -15,10 +15,12 @@ measured on the pixels that have most of it.
 
 Not valid: saturated pixels, hot ones (noise above twice the typical one, or not known: what is a
 cosmic ray elsewhere may be shot noise there), unstable ones (off the model by 2.5 sigma in three
-exposures and a fifth of all: they flicker between two levels, or saturate; three exposures cannot
-tell), and columns of which a quarter of the pixels are such. Where half of the slopes hang on one
-of the others, its hits are in the rate: then pixels are not valid where the others miss a straight
-line, or, if one alone says how steep it is, a constant, by 3 sigma.
+exposures and a fifth of all, or in events that share half of their pixels or more with those of
+other exposures: they flicker between two levels, or saturate; three exposures cannot tell), and
+columns of which a quarter of the pixels are such. Two tracks that cross share fewer: both are kept.
+Where half of the slopes hang on one of the others, its hits are in the rate: then pixels are not
+valid where the others miss a straight line, or, if one alone says how steep it is, a constant, by
+3 sigma.
 
 References:
     Sen, "Estimates of the Regression Coefficient Based on Kendall's Tau", JASA 63 (1968), 1379.
@@ -30,16 +32,19 @@ import itertools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from astropy.nddata import CCDData
+from scipy import ndimage
 
 from bayescr.errors import BayescrError
-from bayescr.labels._frames import check_frames, exposure_time, planes_of, saturated
+from bayescr.labels._frames import check_frames, exposure_time, planes_of, rounding, saturated
 from bayescr.labels.consensus import consensus
+from bayescr.labels.events import TOUCHING, find_events
 from bayescr.labels.labels import Labels, make_labels
-from bayescr.labels.noise import MAD_TO_STD, robust_std
+from bayescr.labels.noise import robust_std
 from bayescr.labels.noise_curve import fit_noise
 
 __all__ = ["DarkModel", "dark_model", "label_darks"]
@@ -119,18 +124,21 @@ def label_darks(
     planes = _levelled(frames, splits)
     rates, scales = _rates_by_others(planes, times)
     collected = (scales * times).astype(np.float32)
-    typical = float(np.nanmedian(np.abs(np.diff(planes, axis=0)))) * MAD_TO_STD / 2**0.5
+    step = rounding(planes_of(frames[:2]))
+    typical = _typical_noise(planes, step)
     residuals, noises = [], []
     for index, rate in enumerate(rates):
         if progress is not None:
             progress(index)
         biases = planes - rate * collected[:, None, None]
         residuals.append(biases[index] - consensus(biases[_peers(times, index)], typical))
-        level = _median(biases) + rate * np.float32(times.max())
+        level = _lower_median(biases) + rate * np.float32(times.max())
         level = _brightness(level, np.delete(times, index), typical)
-        curve = fit_noise(residuals[-1], level, np.isfinite(residuals[-1]))
+        curve = fit_noise(residuals[-1], level, np.isfinite(residuals[-1]), step=step)
         noises.append(np.where(curve.is_known(level), curve.at(level), np.inf))
-    stable = ~_unstable(residuals, noises)
+    find = partial(find_events, seed_sigma=seed_sigma, grow_sigma=grow_sigma)
+    hit = [find(r, noise).truth for r, noise in zip(residuals, noises, strict=True)]
+    stable = ~(_unstable(residuals, noises) | _repeated(np.stack(hit)))
     labels = []
     for frame, residual, noise in zip(frames, residuals, noises, strict=True):
         quiet = float(np.median(noise[np.isfinite(noise)]))
@@ -231,6 +239,22 @@ def _median(values: Array) -> Array:
     return np.asarray((low + high) / 2)
 
 
+def _lower_median(values: Array) -> Array:
+    """The lower of two in the middle: of four planes two may be hit."""
+    ordered = np.sort(values, axis=0)  # NaN last
+    middle = np.maximum(np.isfinite(ordered).sum(axis=0) - 1, 0) // 2
+    return np.asarray(np.take_along_axis(ordered, middle[None], axis=0)[0])
+
+
+def _typical_noise(planes: Array, step: float) -> float:
+    """Of one plane, by the differences between those that follow each other."""
+    differences = (one - two for one, two in itertools.pairwise(planes))
+    spreads = [
+        robust_std(d[np.isfinite(d)], step=step) for d in differences if np.isfinite(d).any()
+    ]
+    return float(np.median(spreads)) / 2**0.5 if spreads else np.nan
+
+
 def _rates_by_others(planes: Array, times: Array) -> tuple[Array, Array]:
     """(N, H, W) rates that all but one exposure give, and (N,) dark currents in units of them.
 
@@ -276,14 +300,13 @@ def _scale(plane: Array, expected: Array) -> float:
 def _brightness(level: Array, times: Array, noise: float) -> Array:
     """A level without what is only its own noise, which the residual has with the other sign.
 
-    The variance of a line's end is that of a plane times 1/N + t^2 / sum (t - mean)^2. Of exposures
-    of one time the level is a median, and stays.
+    The variance of a line's end is that of a plane times 1/N + t^2 / sum (t - mean)^2, of which the
+    second term is of the rate; exposures of one time have none.
     """
     spread = np.sum((times - times.mean()) ** 2)
-    if spread == 0:
-        return level
     sky = np.float32(np.nanmedian(level))
-    least = _STRAY * noise * np.sqrt(1.0 / len(times) + times.max() ** 2 / spread)
+    of_rate = times.max() ** 2 / spread if spread > 0 else 0.0
+    least = _STRAY * noise * np.sqrt(1.0 / len(times) + of_rate)
     return np.where(np.abs(level - sky) < least, sky, level)
 
 
@@ -304,3 +327,13 @@ def _unstable(residuals: Sequence[Array], noises: Sequence[Array]) -> Array:
     count = sum(np.abs(z) > _MISFIT for z in significance)
     count = count - (np.fmax.reduce(significance) > _MISFIT)
     return np.asarray(count >= max(3, len(residuals) // 5 - 1)) & (len(residuals) > 3)
+
+
+def _repeated(hit: Array) -> Array:
+    """(H, W) bool, the events of (N, H, W) that share half of their pixels or more with others."""
+    shared, found = hit.sum(axis=0) > 1, np.zeros(hit.shape[1:], bool)
+    for plane in hit:
+        regions, number = ndimage.label(plane, TOUCHING)
+        share = np.bincount(regions.ravel(), shared.ravel(), number + 1)
+        found |= plane & (2 * share >= np.bincount(regions.ravel(), minlength=number + 1))[regions]
+    return found

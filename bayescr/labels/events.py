@@ -53,13 +53,16 @@ def find_events(
 ) -> Events:
     """Find the regions above ``grow_sigma`` that hold a pixel above ``seed_sigma``.
 
+    A pixel alone must exceed the sum of both, the least that two hold: charge diffuses, while the
+    tail of a noise that is not symmetric, to which the control is blind, is of single pixels.
+
     Control: the same search on ``-residual``. Noise that is symmetric about zero makes as many
     events there as it does among those that count, and charge, being positive, makes none.
 
     Args:
         residual: (H, W), what is left when all that is not a cosmic ray is subtracted.
         noise: Its standard deviation, (H, W) or one number, in the same unit.
-        seed_sigma: What an event's brightest pixel must exceed [sigma].
+        seed_sigma: What an event's brightest pixel must exceed [sigma]; a pixel alone, the sum.
         grow_sigma: What each of its pixels must exceed [sigma].
         valid: (H, W) bool; an event holds none of the pixels that are not.
         seed_residual: (H, W), a stricter residual in which seeds are looked for.
@@ -109,7 +112,8 @@ def _in_sigma(residual: Array, noise: Array | float, valid: Array | None) -> Arr
 def _search(significance: Array, seeds: Array, seed: float, grow: float) -> tuple[Array, int]:
     """Regions above ``grow`` that reach ``seed``, numbered from 1 in reading order."""
     regions, _ = ndimage.label(significance > grow, TOUCHING)
-    kept = np.unique(regions[(seeds > seed) & (regions > 0)])
+    enough = (np.bincount(regions.ravel())[regions] > 1) | (significance > seed + grow)
+    kept = np.unique(regions[(seeds > seed) & (regions > 0) & enough])
     number = np.zeros(regions.max() + 1, np.int32)
     number[kept] = np.arange(1, len(kept) + 1)
     return number[regions], len(kept)

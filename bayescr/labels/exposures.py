@@ -34,7 +34,7 @@ from scipy import ndimage
 
 from bayescr.data import sky_and_noise
 from bayescr.errors import BayescrError
-from bayescr.labels._frames import check_frames, planes_of, saturated
+from bayescr.labels._frames import check_frames, planes_of, rounding, saturated
 from bayescr.labels.alignment import measure_shift, pixel_map, resample
 from bayescr.labels.consensus import consensus
 from bayescr.labels.labels import Labels, make_labels
@@ -114,7 +114,7 @@ def _label_one(
             f"exposure {index + 1} shares no field with two others: expected three exposures that "
             "overlap; if they do, leave their WCS out"
         )
-    curve = fit_noise(plane - centre, centre, usable)
+    curve = fit_noise(plane - centre, centre, usable, step=rounding(planes[:2]))
     level = np.where(usable, centre, sky)
     noise = curve.at(level)
     slack = _NOISE_OF_MAXIMUM * noise

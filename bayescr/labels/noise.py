@@ -103,9 +103,29 @@ def measure_noise(flats: Sequence[CCDData], biases: Sequence[CCDData]) -> Noise:
     return Noise(gain=gain, read_noise=gain * math.sqrt(read_variance / 2))
 
 
-def robust_std(values: Array) -> float:
-    """Standard deviation by the median absolute deviation from the median."""
-    return MAD_TO_STD * float(np.median(np.abs(values - np.median(values))))
+def robust_std(values: Array, *, step: float = 0.0, centre: float | None = None) -> float:
+    """Standard deviation by the median absolute deviation.
+
+    That of whole counts is a whole count, or a half: off by a fifth where the noise is of two. So
+    equal values are spread evenly over the step that they were rounded to, as in the median of
+    grouped data, and the variance that this adds is taken off again (Sheppard's correction).
+
+    Args:
+        values: Finite ones.
+        step: What they were rounded to; values that occur once are left as they are.
+        centre: Deviations are from it; from the median if None.
+    """
+    values = np.sort(values, axis=None)
+    added = 0.0
+    if step > 0:
+        first, last = (np.searchsorted(values, values, side=side) for side in ("left", "right"))
+        offset = step * ((np.arange(values.size) - first + 0.5) / (last - first) - 0.5)
+        added = float(np.mean(offset**2))
+        values = values + offset
+        if first[-1] == 0:  # all are equal
+            return 0.0
+    spread = float(np.median(np.abs(values - (np.median(values) if centre is None else centre))))
+    return math.sqrt(max((MAD_TO_STD * spread) ** 2 - added, 0.0))
 
 
 def _photon_transfer(flats: list[Array], biases: list[Array]) -> tuple[Array, float]:

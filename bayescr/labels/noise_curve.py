@@ -9,7 +9,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from bayescr.errors import BayescrError
-from bayescr.labels.noise import MAD_TO_STD, robust_std
+from bayescr.labels.noise import robust_std
 
 __all__ = ["NoiseCurve", "fit_noise"]
 
@@ -59,16 +59,19 @@ class NoiseCurve:
         return np.asarray(is_random & (d <= self.reach))
 
 
-def fit_noise(residual: Array, level: Array, valid: Array) -> NoiseCurve:
+def fit_noise(residual: Array, level: Array, valid: Array, *, step: float = 0.0) -> NoiseCurve:
     """Measure the noise of a residual on itself.
 
     The curve's terms, none below 0, are fitted to the median absolute deviation in bins of d,
-    each twice as wide as the one before; so neither events nor stars that vary count much.
+    each twice as wide as the one before; so neither events nor stars that vary count much. No bin
+    counts with less than the first, which holds the sky: where the level itself is noisy, those
+    just above hold pixels that it chose, and scatter less.
 
     Args:
         residual: (H, W).
         level: (H, W), expected without cosmic rays, same unit.
         valid: (H, W) bool, which pixels to measure on.
+        step: What the exposures were rounded to, 0 if to nothing.
 
     Raises:
         BayescrError: If the residual does not vary, or no pixel is valid.
@@ -79,7 +82,7 @@ def fit_noise(residual: Array, level: Array, valid: Array) -> NoiseCurve:
             "no pixel of an exposure can be compared with the others: expected pixels that are "
             "finite and not masked in it and in two others; are the masks inverted?"
         )
-    floor = robust_std(residual)
+    floor = robust_std(residual, step=step)
     if not floor > 0:
         raise BayescrError(
             "the exposures do not differ in most of their pixels: expected different ones, with "
@@ -88,7 +91,8 @@ def fit_noise(residual: Array, level: Array, valid: Array) -> NoiseCurve:
     sky = float(np.median(level))
     which = np.digitize(level, sky + floor * 2.0 ** np.arange(_BINS))
     bins = [chosen for k in range(_BINS + 1) if np.count_nonzero(chosen := which == k) >= _LEAST]
-    variance = np.array([(MAD_TO_STD * np.median(np.abs(residual[b]))) ** 2 for b in bins])
+    scatter = [robust_std(residual[b], step=step, centre=0.0) for b in bins]
+    variance = np.maximum(np.square(scatter), scatter[0] ** 2)
     excess = np.array([max(float(level[b].mean(dtype=np.float64)) - sky, 0.0) for b in bins])
     numbers = np.sqrt(np.array([min(np.count_nonzero(b), _ENOUGH) for b in bins]))
     design = np.stack([np.ones_like(excess), excess, excess**2], axis=1)

@@ -25,7 +25,7 @@ import numpy as np
 from astropy.nddata import CCDData
 from scipy import ndimage
 
-from bayescr.labels._frames import check_frames, planes_of, saturated
+from bayescr.labels._frames import check_frames, planes_of, rounding, saturated
 from bayescr.labels.consensus import consensus
 from bayescr.labels.events import TOUCHING, find_events
 from bayescr.labels.labels import Labels, make_labels
@@ -60,7 +60,8 @@ def label_spectra(
     """
     check_frames(frames)
     planes = planes_of(frames)
-    searched = [_search(index, planes) for index in range(len(planes))]
+    step = rounding(planes[:2])
+    searched = [_search(index, planes, step) for index in range(len(planes))]
     find = partial(find_events, seed_sigma=seed_sigma, grow_sigma=grow_sigma)
     hit = np.stack([find(residual, noise).truth for residual, noise in searched])
     labels = []
@@ -81,15 +82,15 @@ def label_spectra(
     return labels
 
 
-def _search(index: int, planes: Array) -> tuple[Array, Array]:
+def _search(index: int, planes: Array, step: float) -> tuple[Array, Array]:
     """What is left of an exposure, and its noise, infinite where that is not known."""
     plane, others = planes[index], np.delete(planes, index, axis=0)
     others -= np.nan_to_num(np.nanmedian(others - plane, axis=2, keepdims=True))
     difference = others[0] - plane
-    one = robust_std(difference[np.isfinite(difference)]) / np.sqrt(2.0)
+    one = robust_std(difference[np.isfinite(difference)], step=step) / np.sqrt(2.0)
     centre = consensus(others, one)
     residual = plane - centre
     usable = np.isfinite(residual)
-    curve = fit_noise(residual, centre, usable)
+    curve = fit_noise(residual, centre, usable, step=step)
     is_known = usable & curve.is_known(centre)
     return residual, np.where(is_known, curve.at(np.where(usable, centre, curve.sky)), np.inf)

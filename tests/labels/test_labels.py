@@ -72,7 +72,7 @@ def test_pure_noise_gives_no_confidence_to_its_own_events():
     residual = np.random.default_rng(0).normal(size=(400, 400))
     labels = make_labels(
         as_frame(residual), residual, 1.0, decidable=np.ones((400, 400), bool),
-        seed_sigma=3.0, grow_sigma=2.5,
+        seed_sigma=2.5, grow_sigma=2.0,
     )  # fmt: skip
     assert labels.num_events > 100
     assert labels.confidence[labels.truth].mean() < 0.3

@@ -6,6 +6,8 @@ from astropy.nddata import CCDData
 
 from bayescr.errors import BayescrError
 from bayescr.labels import Noise, measure_noise
+from bayescr.labels._frames import rounding
+from bayescr.labels.noise import robust_std
 from bayescr.labels.noise_curve import fit_noise
 
 SHAPE = (512, 512)
@@ -106,3 +108,39 @@ def test_exposures_that_do_not_differ():
         fit_noise(same, same, np.ones((20, 20), bool))
     with pytest.raises(BayescrError, match="no pixel of an exposure can be compared"):
         fit_noise(same, same, np.zeros((20, 20), bool))
+
+
+@pytest.mark.parametrize("gain", [1.0, 1.83])
+@pytest.mark.parametrize("level", [1000.0, 1000.3, 1000.5])
+@pytest.mark.parametrize("sigma", [0.7, 1.0, 1.5, 2.27, 3.0, 5.0, 10.0])
+def test_robust_std_of_whole_counts(sigma, level, gain):
+    """Rounding adds 1/12 to the variance, outliers 1%; within a count the tails are not linear.
+
+    In every fifth row of a residual counts may lie at halves, where its median did.
+    """
+    rng = np.random.default_rng(0)
+    noise = rng.normal(level, sigma, (400, 500))
+    hits = rng.choice([0.0, 500.0], noise.shape, p=[0.99, 0.01])
+    counts, other = np.rint(noise + hits), np.rint(rng.normal(level, sigma, noise.shape))
+    step = rounding((np.stack([counts, other]) * gain).astype(np.float32))
+    assert step == pytest.approx(gain, rel=1e-3)
+    expected = gain * np.hypot(sigma, 12**-0.5)
+    tolerance = 0.02 if sigma > 2 else 0.035 if sigma >= 1 else 0.15  # a plain one: 0.3 to 1
+    values = ((counts - 1000.0) * gain).ravel()
+    assert robust_std(values, step=step) == pytest.approx(1.01 * expected, rel=tolerance)
+    halves = np.where(np.arange(400)[:, None] % 5 == 0, np.rint(noise - 0.5) + 0.5, np.rint(noise))
+    halves = gain * halves.ravel()
+    assert robust_std(halves, step=step) == pytest.approx(expected, rel=tolerance)
+
+
+def test_continuous_values_have_no_step():
+    planes = np.random.default_rng(1).normal(1000.0, 3.0, (2, 400, 500)).astype(np.float32)
+    step = rounding(planes)
+    assert step < 0.01
+    values = planes[0].ravel()
+    assert robust_std(values, step=step) == pytest.approx(robust_std(values), rel=1e-4)
+    assert robust_std(values.astype(float), step=1.0) == pytest.approx(robust_std(values), rel=1e-2)
+    bias = np.random.default_rng(2).uniform(0.0, 1.0, (400, 500))
+    whole = np.rint(planes) - bias  # one bias taken off whole counts does not hide them
+    assert rounding(whole.astype(np.float32)) == pytest.approx(1.0, abs=1e-2)
+    assert rounding(np.full((2, 4, 4), 7.0)) == rounding(np.full((2, 4, 4), np.nan)) == 0.0
