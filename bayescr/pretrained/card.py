@@ -87,7 +87,7 @@ def _facts(card: ModelCard) -> Any:
         f"by {card['rounding']:.1g}",
     )
     rates = ", ".join(f"{rate:.2%}" for rate in card["base_rate"])
-    yield "base rate", f"{rates} of the training pixels; `--base-rate` says if yours differs much"
+    yield "base rate", f"{rates} of the training pixels; `bayescr predict` estimates the exposure's"
 
 
 def _scores(card: ModelCard) -> str:
