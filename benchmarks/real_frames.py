@@ -1,10 +1,11 @@
 """Put a posterior to real frames whose cosmic rays are known from repeated exposures.
 
-    python benchmarks/real_frames.py demo-output/mean-field --data FOLDER
+    python -m benchmarks.real_frames MODEL --data FOLDER
 
-FOLDER holds `kast_red_2019/` (dark exposures r3039, r3073, r3081, r3092 of the Kast red
-spectrograph, a thick CCD) and `nickel_ngc6819_2019/` (V exposures d3162, d3163, d3164 of an open
-cluster with the Nickel 1-m telescope), as FITS files of Lick Observatory.
+MODEL is a posterior, `demo-output/mean-field`, or one that comes with bayescr, `ground`; the base
+rate is estimated on each frame. FOLDER holds `kast_red_2019/` (dark exposures r3039, r3073, r3081,
+r3092 of the Kast red spectrograph, a thick CCD) and `nickel_ngc6819_2019/` (V exposures d3162,
+d3163, d3164 of an open cluster with the Nickel 1-m telescope), as FITS files of Lick Observatory.
 
 Truth. Kast: a dark less its rows' medians and less the median of the other three darks; events
 are the regions above 3 sigma that reach 6 sigma, imaged columns only. Nickel: a pixel that exceeds
@@ -22,6 +23,7 @@ from scipy.ndimage import binary_dilation, label, maximum_filter
 
 from bayescr.data import read_frame
 from bayescr.inference import Posterior
+from benchmarks.common import load
 
 TOUCHING = np.ones((3, 3))
 DARKS = ("r3039", "r3073", "r3081", "r3092")
@@ -32,11 +34,11 @@ BAD_COLUMNS = [0, *range(250, 260), *range(780, 788)]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("model", type=Path, help="a trained posterior")
+    parser.add_argument("model", help="a trained posterior, a file or one of the package")
     parser.add_argument("--data", type=Path, required=True, help="folder of the real frames")
     parser.add_argument("--samples", type=int, default=8)
     arguments = parser.parse_args()
-    posterior = Posterior.load(arguments.model)
+    posterior = load(arguments.model)
     print(posterior)
     kast(posterior, arguments.data / "kast_red_2019", arguments.samples)
     nickel(posterior, arguments.data / "nickel_ngc6819_2019", arguments.samples)
@@ -50,7 +52,7 @@ def kast(posterior: Posterior, folder: Path, num_samples: int) -> None:
     for name, frame in frames.items():
         others = np.median([flat[other] for other in DARKS if other != name], axis=0)
         truth = _grown(flat[name] - others)
-        prediction = posterior.predict(frame, num_samples=num_samples)
+        prediction = posterior.predict(frame, num_samples=num_samples, base_rate="auto")
         mask = prediction.mask()[IMAGED]
         information = prediction.mutual_information[IMAGED]
         events, number = label(truth, TOUCHING)
@@ -87,7 +89,10 @@ def nickel(posterior: Posterior, folder: Path, num_samples: int) -> None:
     usable = np.ones(first.shape, bool)
     usable[:, BAD_COLUMNS] = False
     truth = (first - offset - brightest > 6.0 * noise) & usable
-    mask = posterior.predict(frame, num_samples=num_samples).mask()[:, :1000] & usable
+    mask = (
+        posterior.predict(frame, num_samples=num_samples, base_rate="auto").mask()[:, :1000]
+        & usable
+    )
     events, number = label(truth, TOUCHING)
     found = np.setdiff1d(events[mask & truth], 0)
     sky = np.median(first)
