@@ -25,7 +25,7 @@ from bayescr.inference.base_rate import AUTO, BaseRate, logit_shift, rates_by_cl
 from bayescr.inference.estimators import Fixed, ToTolerance, choose, suited
 from bayescr.inference.frame_rate import TILE, frame_rates
 from bayescr.inference.guides import GuideFactory
-from bayescr.inference.guides.ensemble import EnsembleGuide
+from bayescr.inference.guides.ensemble import Ensemble
 from bayescr.inference.prediction import Prediction
 from bayescr.inference.predictive import in_memory, on_disk, predict_maps, tiled
 from bayescr.inference.sampling import number_of_draws, same
@@ -75,7 +75,8 @@ class Posterior(TrainedGuide):
         Raises:
             BayescrError: If this is no ensemble, or has no such member.
         """
-        if not isinstance(self.guide, EnsembleGuide):
+        factory = self.guide_factory
+        if not isinstance(factory, Ensemble):
             raise BayescrError(
                 f"guide '{self.name}' has no members: expected the posterior of an Ensemble"
             )
@@ -87,7 +88,7 @@ class Posterior(TrainedGuide):
         return replace(
             self,
             guide=members[number],
-            guide_factory=self.guide_factory.guide,
+            guide_factory=factory.guide,
             provenance={**self.provenance, "member": number},
         )
 
