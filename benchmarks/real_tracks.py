@@ -39,7 +39,7 @@ from bayescr.evaluation.classical import Astroscrappy
 from bayescr.injection import Injected, TrackCatalogue, inject
 from benchmarks.common import Settings
 from benchmarks.finders import SAMPLES, Once, Pieces, Trial, posteriors, predictors
-from benchmarks.information import contrast, information, real_detectors, simulated_detectors
+from benchmarks.information import real_detectors, simulated_detectors
 from benchmarks.real_skies import (
     HotFrame,
     Sky,
@@ -50,7 +50,7 @@ from benchmarks.real_skies import (
     lsst_tracks,
     nickel,
 )
-from benchmarks.trials import run_trials, show_table
+from benchmarks.trials import add_information, run_trials, show_table
 
 SIDE, TRACKS = 1024, 500  # of an exposure, and painted into it
 QUARTERS = ("south-west", "south-east", "north-west", "north-east")
@@ -81,13 +81,7 @@ def run(settings: Settings) -> dict[str, Any]:
     show_table("Flagged, of what is no cosmic ray", tables["false positives"])
     detectors = real_detectors(folder, labels, hot, kast_is_home=True)
     detectors |= simulated_detectors(HOME, quick=settings.quick)
-    doubt = information(posteriors(rows), detectors)
-    tables["mutual information"] = pd.concat(
-        [tables["mutual information"], pd.DataFrame(doubt)], ignore_index=True
-    )
-    tables["mutual information, means"] = contrast(tables["mutual information"])
-    for name in ("mutual information", "mutual information, means"):
-        show_table(name.capitalize(), tables[name])
+    add_information(tables, rows, detectors)
     return {
         "tracks": {"Kast": len(kast), "LSST": len(lsst)},
         "skipped": skipped,

@@ -23,17 +23,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from bayescr.data import PatchDataset, Scaling
 from bayescr.injection import TrackCatalogue, inject
 from bayescr.simulation import INSTRUMENTS, SimulatedExposure, simulate_exposure, track_statistics
 from benchmarks.common import Settings
 from benchmarks.finders import Trial, posteriors, predictors
-from benchmarks.information import contrast, information, real_detectors, simulated_detectors
+from benchmarks.information import real_detectors, simulated_detectors
 from benchmarks.real_skies import data_folder, hot_pixels, kast_labels, lsst_tracks
 from benchmarks.real_tracks import strength
-from benchmarks.trials import run_trials, show_table
+from benchmarks.trials import add_information, run_trials
 
 CAMERA = INSTRUMENTS["hst-acs-wfc"]
 MASKS = ("ACS-WFC", "WFC3-UVIS", "decam")
@@ -68,13 +67,7 @@ def run(settings: Settings) -> dict[str, Any]:
     if real is not None:
         labels, hot = kast_labels(real), hot_pixels(real)
         detectors |= real_detectors(real, labels, hot, kast_is_home=False)
-    doubt = information(posteriors(rows), detectors)
-    tables["mutual information"] = pd.concat(
-        [tables["mutual information"], pd.DataFrame(doubt)], ignore_index=True
-    )
-    tables["mutual information, means"] = contrast(tables["mutual information"])
-    for name in ("mutual information", "mutual information, means"):
-        show_table(name.capitalize(), tables[name])
+    add_information(tables, rows, detectors)
     return {
         "skipped": skipped,
         "tables": {name: json.loads(table.to_json()) for name, table in tables.items()},

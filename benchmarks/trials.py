@@ -11,7 +11,7 @@ from benchmarks.common import Settings
 from benchmarks.failures import Failure, false_kinds, missed_kinds, threshold_at, worst
 from benchmarks.failures_figure import failures_figure
 from benchmarks.finders import COLUMNS, Trial, compare, posteriors, show_gains
-from benchmarks.information import of_scored
+from benchmarks.information import contrast, information, of_scored
 
 FPR = 1e-3
 SHOWN = 3  # failures of a kind in each trial
@@ -65,6 +65,17 @@ def run_trials(
     show_table("Missed pixels", tables["missed"])
     show_table("False pixels", tables["false"])
     return tables
+
+
+def add_information(
+    tables: dict[str, pd.DataFrame], rows: Mapping[str, Any], detectors: Mapping[str, Any]
+) -> None:
+    """Add further detectors to the table of mutual information, and its means; print both."""
+    doubt = pd.DataFrame(information(posteriors(rows), detectors))
+    known = pd.concat([tables["mutual information"], doubt], ignore_index=True)
+    tables |= {"mutual information": known, "mutual information, means": contrast(known)}
+    for name in ("mutual information", "mutual information, means"):
+        show_table(name.capitalize(), tables[name])
 
 
 def show_table(title: str, table: pd.DataFrame) -> None:
