@@ -57,6 +57,7 @@ def frame_rates(
         trained: The rates that the network's logits stand for, one a class.
         device: Where the network is.
     """
+    draws = min(num_samples, _DRAWS)
     windows = [window for group in passes.tiles for window in group]
     spread = np.unique(np.linspace(0, len(windows) - 1, _TILES).round().astype(int))
     found: list[list[Tensor]] = [[] for _ in trained]
@@ -64,24 +65,25 @@ def frame_rates(
         image, usable = scaled[window.outer]
         logits = passes.network.on(torch.from_numpy(image[None]).to(device))
         valid = torch.from_numpy(usable[0][window.kept].copy()).to(device)
-        for index in range(min(num_samples, _DRAWS)):
+        for index in range(draws):
             drawn = logits(passes.weights[index])[(0, ..., *window.kept)]  # (K, h, w)
             for pixels, of_class in zip(found, drawn, strict=True):
                 pixels.append(of_class[valid].float())
     return tuple(
-        self_consistent_rate(torch.cat(pixels), rate)
+        self_consistent_rate(torch.cat(pixels), rate, draws=draws)
         for pixels, rate in zip(found, trained, strict=True)
     )
 
 
-def self_consistent_rate(logits: Float[Tensor, " N"], trained: float) -> float:
+def self_consistent_rate(logits: Float[Tensor, " N"], trained: float, *, draws: int = 1) -> float:
     """The rate that is the mean of the probabilities that it gives.
 
     Args:
-        logits: Of pixels, as the network gives them, any draws of its weights.
+        logits: Of pixels, as the network gives them, by all draws of its weights.
         trained: The rate that they stand for, which none at all leave as it is.
+        draws: How many each pixel has.
     """
-    number = len(logits)
+    number = len(logits) / draws
     if not number:
         return trained
 

@@ -274,6 +274,8 @@ def test_a_frame_of_one_class_alone_has_half_a_pixel_of_the_other(sign):
     rate = self_consistent_rate(torch.full((999,), sign * 80.0), 0.01)
     share = 0.5 / 1000.0
     assert rate == pytest.approx(share if sign < 0.0 else 1.0 - share, rel=1e-3)
+    by_three = self_consistent_rate(torch.full((3 * 999,), sign * 80.0), 0.01, draws=3)
+    assert by_three == pytest.approx(rate, rel=1e-3)  # more draws are no more pixels
 
 
 def test_a_frame_without_pixels_tells_nothing():
